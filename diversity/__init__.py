@@ -1,0 +1,76 @@
+"""Measure how preference tuning shifts the diversity of a model's outputs, domain by domain."""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Each name is imported when first used: `import diversity` stays fast and free of torch.
+_HOMES = {
+    "Answers": "views",
+    "Domain": "domain",
+    "Prompt": "domain",
+    "Samples": "tables",
+    "Scores": "tables",
+    "Shift": "shift",
+    "Undefined": "views",
+    "compare": "shift",
+    "metric": "registry",
+    "read_samples": "tables",
+    "read_scores": "tables",
+    "sample": "sampling",
+    "score": "scoring",
+}
+__all__ = [
+    "Answers",
+    "Domain",
+    "Prompt",
+    "Samples",
+    "Scores",
+    "Shift",
+    "Undefined",
+    "__version__",
+    "compare",
+    "metric",
+    "read_samples",
+    "read_scores",
+    "sample",
+    "score",
+]
+
+if TYPE_CHECKING:
+    from diversity.domain import Domain, Prompt
+    from diversity.registry import metric
+    from diversity.sampling import sample
+    from diversity.scoring import score
+    from diversity.shift import Shift, compare
+    from diversity.tables import Samples, Scores, read_samples, read_scores
+    from diversity.views import Answers, Undefined
+
+# PyPI's `diversity` is another project that installs the same import package; this file of it is not ours.
+if (Path(__file__).parent / "ngram_diversity.py").exists():
+    warnings.warn(
+        "the distribution 'diversity' is installed in the same folder as 'diversity-shift' and one of them is broken: "
+        "pip uninstall -y diversity diversity-shift && pip install diversity-shift",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(f"diversity.{_HOMES[name]}"), name)
+    elif name in {"registry", "stats"}:
+        value = import_module(f"diversity.{name}")
+    else:
+        raise AttributeError(f"module 'diversity' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m diversity`."""
+
+from diversity.cli import main
+
+main()

@@ -1,0 +1,442 @@
+"""The command line. Results go to stdout, progress and messages to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from diversity import __version__
+from diversity.errors import DiversityError, InputError
+
+if TYPE_CHECKING:
+    from diversity.sampling import Progress
+    from diversity.shift import Shift
+    from diversity.tables import Samples, Scores
+
+BAD_INPUT, INTERRUPTED, INTERNAL = 2, 130, 4
+
+
+def main() -> None:
+    """Run the command; errors a user can mend are one line and exit code 2."""
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _say("interrupted; what was sampled is kept", INTERRUPTED)
+    except KeyboardInterrupt:
+        code = _say("interrupted; what was sampled is kept", INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = BAD_INPUT
+    except click.ClickException as error:
+        code = _say(error.format_message(), BAD_INPUT)
+    except DiversityError as error:
+        code = _say(str(error), BAD_INPUT)
+    except BrokenPipeError:
+        # The reader of our output went away; the interpreter would complain again when it flushes.
+        sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
+        code = 0
+    except Exception as error:  # noqa: BLE001 - a traceback never reaches a user
+        code = _internal(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(line: str, code: int) -> int:
+    click.echo(f"diversity: {' '.join(line.split())}", err=True)
+    return code
+
+
+def _internal(error: Exception) -> int:
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="diversity-", suffix=".log", delete=False, errors="replace") as log:
+        log.write("".join(traceback.format_exception(error)))
+    return _say(
+        f"internal error ({type(error).__name__}): this is a bug in diversity-shift; please report it with {log.name}",
+        INTERNAL,
+    )
+
+
+@contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A progress bar on stderr where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    with Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bars:
+        tasks: dict[str, Any] = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield report
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="diversity")
+def commands() -> None:
+    """Measure whether preference tuning made a model's outputs more alike or more varied, and in which domains.
+
+    \b
+    Start here:
+      diversity demo                                       the whole job on a small pair of models
+      diversity sample CHECKPOINT -d code -d story -o runs/pre
+      diversity compare runs/pre runs/post --html report.html
+
+    Exit codes: 0 fine, 2 bad usage or input, 4 a bug in this program, 130 interrupted.
+    """
+
+
+@commands.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("diversity-demo"),
+    show_default=True,
+    help="Folder for samples, shift.json and report.html.",
+)
+@click.option("-n", "--samples", "n", default=8, show_default=True, help="Outputs a prompt.")
+@click.option("--full", is_flag=True, help="All prompts of both domains, not the first 12 of each.")
+@click.option("--seed", default=0, show_default=True, help="Seed of sampling and of the statistics.")
+def demo(out: Path, n: int, full: bool, seed: int) -> None:
+    """Sample a small model before and after tuning, and report what changed.
+
+    The pair is SmolLM2-135M-Instruct and the same model after DPO that made code more alike and stories more
+    varied on purpose. Takes a few minutes on two cores; run again, it goes on where it stopped.
+    """
+    from diversity import compare, sample
+
+    with _progress() as progress:
+        sides = [
+            sample(
+                f"reference:{side}",
+                domains=["code", "story"],
+                n=n,
+                seed=seed,
+                prompts=None if full else DEMO_PROMPTS,
+                max_tokens=DEMO_TOKENS,
+                stage=side,
+                store=out / side,
+                batch=DEMO_BATCH,
+                progress=progress,
+            )
+            for side in ("pre", "post")
+        ]
+        shift = compare(*sides, seed=seed, progress=progress)
+    _deliver(shift, out / "shift.json", out / "report.html", as_json=False)
+
+
+# The demo must end within five minutes on two cores: short outputs, few prompts, wide batches.
+DEMO_PROMPTS, DEMO_TOKENS, DEMO_BATCH = 12, 72, 96
+
+
+@commands.command()
+@click.argument("checkpoint")
+@click.option(
+    "-d", "--domain", "domains", multiple=True, required=True, help="Domain to sample; give it again for more."
+)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Store folder; a run that was stopped goes on there.",
+)
+@click.option("-n", "--samples", "n", default=16, show_default=True, help="Outputs a prompt.")
+@click.option("--temperature", default=1.0, show_default=True)
+@click.option("--top-p", default=1.0, show_default=True)
+@click.option("--top-k", default=0, help="0 is off.", show_default=True)
+@click.option("--min-p", default=0.0, help="0 is off.", show_default=True)
+@click.option("--max-tokens", type=int, help="Cap on the tokens of one output.  [default: the domain's own]")
+@click.option("--prompts", type=int, help="Only the first so many prompts of each domain.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--name", help="What to call the checkpoint.  [default: its own name]")
+@click.option("--stage", help="Its stage: pre, sft, dpo, post …")
+@click.option("--batch", default=64, show_default=True, help="Outputs drawn at a time.")
+@click.option("--chat/--base", default=None, help="Chat template or few-shot frames.  [default: the template, if any]")
+def sample(checkpoint: str, out: Path, domains: tuple[str, ...], **options: Any) -> None:
+    """Draw many outputs of every prompt from CHECKPOINT.
+
+    CHECKPOINT is a folder, a hub id, a PEFT adapter folder, a .gguf file, or reference:pre / reference:post.
+    Sample k of a prompt depends on the seed, the prompt and k alone; give both checkpoints the same seed.
+
+    \b
+    Example: diversity sample reference:pre -d code -d story -n 16 -o runs/pre
+    """
+    from diversity import sample as draw
+
+    with _progress() as progress:
+        samples = draw(checkpoint, domains=domains, store=out, progress=progress, **options)
+    click.echo(f"{len(samples)} outputs in {out}")
+
+
+@commands.command()
+@click.argument("samples", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Scores file, .parquet."
+)
+@click.option(
+    "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
+)
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: str | None) -> None:
+    """Measure every prompt's outputs in SAMPLES: a store folder, .parquet or .jsonl.
+
+    Score both sides of a comparison in one table, so that the length-matched condition has one window.
+    """
+    from diversity import read_samples
+    from diversity import score as measure
+
+    table = read_samples(samples)
+    with _progress() as progress:
+        scores = measure(table, metrics=metrics or "default", embedder=embedding_model, progress=progress)
+    scores.write(out)
+    click.echo(f"{len(scores)} scores in {out}")
+
+
+@commands.command()
+@click.argument("pre")
+@click.argument("post")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the shift as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@click.option(
+    "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
+)
+@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
+@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+def compare(
+    pre: str,
+    post: str,
+    out: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    metrics: tuple[str, ...],
+    margin: float,
+    seed: int,
+    embedding_model: str | None,
+    allow_settings_differ: bool,
+) -> None:
+    """Compare PRE (before tuning) with POST (after), prompt by prompt.
+
+    Each is a store folder, a .parquet or .jsonl of samples, or a .parquet of scores; where a file holds several
+    checkpoints, name one as FILE:CHECKPOINT.
+
+    \b
+    Example: diversity compare runs/pre runs/post --out shift.json --html report.html
+    """
+    from diversity import compare as measure
+
+    sides = [_side(pre), _side(post)]
+    with _progress() as progress:
+        shift = measure(
+            *sides,
+            metrics=metrics or "default",
+            embedder=embedding_model,
+            margin=margin,
+            seed=seed,
+            allow_settings_differ=allow_settings_differ,
+            progress=progress,
+        )
+    if markdown:
+        shift.to_markdown(markdown)
+    _deliver(shift, out, html, as_json=as_json)
+
+
+def _side(given: str) -> Samples | Scores:
+    """Read one side; FILE:CHECKPOINT picks one checkpoint of several."""
+    import polars as pl
+
+    from diversity.tables import read_table
+
+    path, _, name = given.rpartition(":")
+    if not path or Path(given).exists():
+        return read_table(given)
+    table = read_table(path)
+    kept = table.frame.filter(pl.col("checkpoint") == name)
+    if kept.is_empty():
+        known = ", ".join(table.frame["checkpoint"].unique().sort())
+        raise InputError(f"{path}: holds no checkpoint '{name[:80]}': Known: {known}")
+    return type(table)(kept, table.provenance)
+
+
+@commands.command()
+@click.argument("shift", type=click.Path(path_type=Path))
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as Markdown.")
+def report(shift: Path, html: Path | None, markdown: Path | None) -> None:
+    """Render SHIFT, a shift.json of `compare`, again without computing anything."""
+    from diversity import Shift
+
+    result = Shift.read(shift)
+    if markdown:
+        result.to_markdown(markdown)
+    _deliver(result, None, html, as_json=False)
+
+
+def _deliver(shift: Shift, out: Path | None, html: Path | None, *, as_json: bool) -> None:
+    if out:
+        shift.to_json(out)
+    if html:
+        shift.to_html(html)
+    if as_json:
+        click.echo(json.dumps(shift.verdicts().to_dicts(), indent=1))
+        return
+    from rich.console import Console
+
+    from diversity.reports.terminal import render
+
+    Console().print(render(shift))
+    for path in (out, html):
+        if path:
+            click.echo(f"wrote {path}")
+
+
+@commands.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def metrics(name: str | None, as_json: bool) -> None:
+    """List the metrics, or explain the one called NAME with a worked example."""
+    from diversity.registry import find_metric
+    from diversity.registry import metrics as known
+
+    if name:
+        click.echo(_explained(find_metric(name)))
+        return
+    rows: list[dict[str, Any]] = [
+        {
+            "name": m.name,
+            "facet": m.facet,
+            "range": list(m.range),
+            "higher_is": m.higher_is,
+            "what": m.summary,
+            "source": m.source,
+        }
+        for m in known().values()
+    ]
+    if as_json:
+        click.echo(json.dumps([{**r, "range": [_bound(b) for b in r["range"]]} for r in rows], indent=1))
+        return
+    _print_table(rows, ("name", "facet", "range", "higher_is", "what"))
+
+
+def _bound(value: float) -> float | None:
+    return value if abs(value) != float("inf") else None
+
+
+def _explained(metric: Any) -> str:
+    """A metric's card, with an example that is computed as it is shown."""
+    from diversity.examples import worked
+
+    low, high = metric.range
+    lines = [
+        f"{metric.name}   {metric.facet}, {metric.unit}",
+        "",
+        metric.documentation,
+        "",
+        f"range       {low:g} to {high:g}; higher is {metric.higher_is}"
+        if metric.higher_is != "neither"
+        else f"range       {low:g} to {high:g}",
+        f"needs       {metric.min_n} answers or more; its expectation "
+        f"{'does not depend' if metric.unbiased_in_n else 'depends'} on how many",
+        f"source      {metric.source}",
+    ]
+    if metric.aliases:
+        lines.append(f"also called {', '.join(metric.aliases)}")
+    if metric.confounds:
+        lines.append(f"beware      {metric.confounds}")
+    return "\n".join([*lines, "", *worked(metric)])
+
+
+@commands.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def domains(name: str | None, as_json: bool) -> None:
+    """List the domains, or show the one called NAME: prompts, rendering, extraction, what is rewarded."""
+    from diversity.registry import domains as known
+    from diversity.registry import find_domain
+
+    if name:
+        click.echo(_shown(find_domain(name)))
+        return
+    rows = [
+        {
+            "name": d.name,
+            "prompts": len(d.prompts),
+            "primary": d.primary,
+            "rewards": ", ".join(f"{f} {r}" for f, r in d.rewards.items()) or "neutral",
+            "what": _first_line(d),
+        }
+        for d in known().values()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    _print_table(rows, ("name", "prompts", "primary", "rewards", "what"))
+
+
+def _first_line(domain: Any) -> str:
+    return (type(domain).__doc__ or "").strip().splitlines()[0]
+
+
+def _shown(domain: Any) -> str:
+    from diversity.sampling import prompt_hash
+
+    lines = [f"{domain.name}   {_first_line(domain)}", "", f"primary facet  {domain.primary}"]
+    lines += [f"rewards        {facet}: {reward}" for facet, reward in domain.rewards.items()] or [
+        "rewards        nothing in particular"
+    ]
+    if domain.prompts:
+        lines.append(f"prompts        {len(domain.prompts)}, hash {prompt_hash(domain.prompts)}")
+        lines += ["", "The first prompts:", *(f"  {p.prompt_id}  {p.prompt}" for p in domain.prompts[:5])]
+        first = domain.prompts[0]
+        lines += ["", "As a chat model is asked:", *(f"  {m['role']}: {m['content']}" for m in domain.messages(first))]
+        lines += ["", "As a base model is asked:", *(f"  {line}" for line in domain.frame(first, 0, 0).splitlines())]
+    if domain.exemplars:
+        messy = f"Sure! Here is what you asked for:\n\n{domain.exemplars[0][1]}"
+        lines += ["", "Extraction, from:", *(f"  {line}" for line in messy.splitlines())]
+        lines += ["", "to:", *(f"  {line}" for line in domain.extract(messy).splitlines())]
+    return "\n".join(lines)
+
+
+def _print_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(row[c]) for c in columns))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    return " to ".join(f"{v:g}" for v in value) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    main()

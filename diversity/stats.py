@@ -1,0 +1,294 @@
+"""Statistics of the shift. The unit is the prompt; outputs of one prompt are never resampled.
+
+Formulas and measured coverage: `docs/statistics.md`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+REPLICATES = 4000
+MARGIN = 0.10  # of the effective number
+FLOOR, PROVISIONAL = 10, 20  # prompts below which there is no verdict, and below which it is provisional
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """One estimated shift over prompts.
+
+    `estimate` is negative where the answers became more alike. `interval` is the 95 % interval, `interval90`
+    the one that equivalence is read from. `n` counts prompts.
+    """
+
+    n: int
+    pre: float
+    post: float
+    estimate: float
+    se: float
+    interval: tuple[float, float]
+    interval90: tuple[float, float]
+    p: float
+
+
+def effective(similarity: float | Array, m: int = 16) -> float | Array:
+    """Map mean similarity to the effective number of distinct answers among m.
+
+    Parameters
+    ----------
+    similarity : float or array
+        Mean similarity s over pairs of different answers. Values below 0, which a raw cosine can have, count as 0.
+    m : int
+        Reference number of answers.
+
+    Returns
+    -------
+    float or array in [1, m]
+        ``m / (1 + (m - 1) s)``, the order-2 similarity-sensitive Hill number (Leinster and Cobbold 2012).
+        Map once, after averaging s over prompts: the map is convex.
+
+    Examples
+    --------
+    >>> round(effective(1 / 6), 10)
+    4.5714285714
+    """
+    return m / (1 + (m - 1) * np.clip(similarity, 0, 1))
+
+
+def pair_mean(matrix: Array) -> tuple[float, float]:
+    """Mean of an n x n matrix off its diagonal, and its jackknife standard error (nan below 3 answers).
+
+    The mean is a U-statistic: its expectation does not depend on n.
+    """
+    n = len(matrix)
+    rows = (matrix.sum(axis=1) - np.diag(matrix)).astype(float)
+    total = rows.sum()
+    mean = total / (n * (n - 1))
+    if n < 3:
+        return float(mean), math.nan
+    without = (total - 2 * rows) / ((n - 1) * (n - 2))
+    return float(mean), float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
+
+
+@lru_cache(maxsize=8)
+def _weights(n: int, replicates: int, seed: int) -> Array:
+    """How often each prompt is drawn in each bootstrap replicate, shape (replicates, n), summing to 1 a row."""
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _stream("bootstrap"), n])))
+    return rng.multinomial(n, np.full(n, 1 / n), size=replicates) / n
+
+
+def _stream(purpose: str) -> int:
+    return int.from_bytes(blake2b(purpose.encode(), digest_size=4).digest(), "little")
+
+
+def log_ratio(
+    similarity_pre: Array, similarity_post: Array, *, m: int = 16, replicates: int = REPLICATES, seed: int = 0
+) -> Estimate:
+    """Log ratio of the effective numbers, post over pre, paired by prompt.
+
+    Parameters
+    ----------
+    similarity_pre, similarity_post : arrays of shape (prompts,)
+        Each prompt's unbiased mean similarity, in the same order of prompts.
+    m : int
+        Reference number of answers of the effective number.
+
+    Returns
+    -------
+    Estimate
+        `pre` and `post` are effective numbers. The interval is the envelope of Student's t on the influence
+        values and of the percentile-t bootstrap over prompts: t alone under-covers skewed shifts,
+        percentile-t alone alarms on symmetric heavy tails.
+    """
+    mean_pre, mean_post = max(similarity_pre.mean(), 0.0), max(similarity_post.mean(), 0.0)
+    estimate = math.log1p((m - 1) * mean_pre) - math.log1p((m - 1) * mean_post)
+    scale_pre, scale_post = (m - 1) / (1 + (m - 1) * mean_pre), (m - 1) / (1 + (m - 1) * mean_post)
+    influence = scale_pre * similarity_pre - scale_post * similarity_post
+    weights = _weights(len(influence), replicates, seed)
+    moments = weights @ np.column_stack(
+        [similarity_pre, similarity_post, similarity_pre**2, similarity_post**2, similarity_pre * similarity_post]
+    )
+    boot_pre, boot_post = moments[:, 0].clip(0), moments[:, 1].clip(0)
+    a, b = (m - 1) / (1 + (m - 1) * boot_pre), (m - 1) / (1 + (m - 1) * boot_post)
+    variance = (
+        a**2 * (moments[:, 2] - moments[:, 0] ** 2)
+        + b**2 * (moments[:, 3] - moments[:, 1] ** 2)
+        - 2 * a * b * (moments[:, 4] - moments[:, 0] * moments[:, 1])
+    )
+    boot = np.log1p((m - 1) * boot_pre) - np.log1p((m - 1) * boot_post)
+    return _estimate(
+        pre=float(effective(mean_pre, m)),
+        post=float(effective(mean_post, m)),
+        estimate=estimate,
+        influence=influence,
+        boot=boot,
+        boot_variance=variance,
+        deltas=similarity_pre - similarity_post,
+        seed=seed,
+    )
+
+
+def mean_difference(pre: Array, post: Array, *, replicates: int = REPLICATES, seed: int = 0) -> Estimate:
+    """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval as in `log_ratio`."""
+    deltas = post - pre
+    weights = _weights(len(deltas), replicates, seed)
+    boot = weights @ deltas
+    variance = weights @ deltas**2 - boot**2
+    return _estimate(
+        pre=float(pre.mean()),
+        post=float(post.mean()),
+        estimate=float(deltas.mean()),
+        influence=deltas,
+        boot=boot,
+        boot_variance=variance,
+        deltas=deltas,
+        seed=seed,
+    )
+
+
+def _estimate(
+    *,
+    pre: float,
+    post: float,
+    estimate: float,
+    influence: Array,
+    boot: Array,
+    boot_variance: Array,
+    deltas: Array,
+    seed: int,
+) -> Estimate:
+    n = len(influence)
+    spread = float(influence.std(ddof=1)) if n > 1 else math.nan
+    # Sums of equal floats differ in their last bits; a spread of that size is none.
+    if n > 1 and spread <= 1e-12 * max(1.0, float(np.abs(influence).max())):
+        spread = 0.0
+    se = spread / math.sqrt(n)
+    intervals = [_envelope(estimate, se, n, boot, boot_variance, level) for level in (0.95, 0.90)]
+    return Estimate(
+        n=n,
+        pre=pre,
+        post=post,
+        estimate=estimate,
+        se=se,
+        interval=intervals[0],
+        interval90=intervals[1],
+        p=sign_flip(deltas, seed=seed),
+    )
+
+
+def _envelope(
+    estimate: float, se: float, n: int, boot: Array, boot_variance: Array, level: float
+) -> tuple[float, float]:
+    from scipy.special import stdtrit
+
+    if n < 2:
+        return -math.inf, math.inf
+    if se == 0:
+        return estimate, estimate
+    tail = (1 - level) / 2
+    t = float(stdtrit(n - 1, 1 - tail))
+    low, high = estimate - t * se, estimate + t * se
+    # A replicate that drew one prompt n times has no spread, and a t of any size.
+    kept = boot_variance > 1e-12 * se**2 * n
+    if kept.sum() > 100:
+        boot_se = np.sqrt(boot_variance[kept] / (n - 1))
+        lower, upper = np.quantile((boot[kept] - estimate) / boot_se, [tail, 1 - tail])
+        low, high = min(low, estimate - upper * se), max(high, estimate - lower * se)
+    return float(low), float(high)
+
+
+def sign_flip(deltas: Array, *, replicates: int = 9999, seed: int = 0) -> float:
+    """Two-sided p of a zero mean shift: studentised sign-flip permutation over prompts.
+
+    Exact by enumeration up to 14 prompts, else (1 + hits) / (1 + replicates).
+
+    Examples
+    --------
+    >>> sign_flip(np.array([-0.12, -0.03, -0.11, 0.01, -0.15, -0.12, -0.03, -0.11]))
+    0.015625
+    """
+    n = len(deltas)
+    if n < 2:
+        return 1.0
+    if n <= 14:
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
+    else:
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _stream("sign flip"), n])))
+        signs = rng.integers(0, 2, (replicates, n), dtype=np.int8) * 2 - 1
+    # With the sum of squares fixed, |t| grows with |mean|: the order of the two is the same.
+    means = np.abs(signs @ deltas)
+    hits = int((means >= abs(deltas.sum()) * (1 - 1e-12)).sum())
+    return hits / len(signs) if n <= 14 else (1 + hits) / (1 + replicates)
+
+
+def holm(p: Array) -> Array:
+    """Holm's step-down adjusted p values (family-wise)."""
+    order = np.argsort(p)
+    steps = np.maximum.accumulate((len(p) - np.arange(len(p))) * p[order])
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1)
+    return adjusted
+
+
+def verdict(shift: Estimate, *, margin: float) -> str:
+    """Judge a shift whose sign is negative for narrowing.
+
+    Parameters
+    ----------
+    margin : float
+        The smallest shift that matters, on the scale of the estimate; above 0.
+
+    Returns
+    -------
+    str
+        "narrowed", "widened", "no material change" or "inconclusive".
+    """
+    if shift.n < FLOOR:
+        return "inconclusive"
+    low, high = shift.interval
+    inside = -margin < low and high < margin
+    # Without any spread over prompts the interval is a point, and says nothing of the next prompt.
+    if shift.se == 0 and shift.estimate != 0:
+        return "inconclusive"
+    if (high < 0 or low > 0) and not inside:
+        return "narrowed" if high < 0 else "widened"
+    if -margin < shift.interval90[0] and shift.interval90[1] < margin:
+        return "no material change"
+    return "inconclusive"
+
+
+def prompts_to_decide(shift: Estimate, *, margin: float) -> int | None:
+    """Prompts that would decide an inconclusive shift with 80 % power, were the estimate the truth.
+
+    The smaller of what a directional verdict and what equivalence needs; None when neither can be reached.
+    """
+    spread = shift.se * math.sqrt(shift.n)
+    if not math.isfinite(spread) or spread == 0:
+        return None
+    needs = []
+    if shift.estimate:
+        needs.append(((1.96 + 0.84) * spread / abs(shift.estimate)) ** 2)
+    if abs(shift.estimate) < margin:
+        needs.append(((1.645 + 0.84) * spread / (margin - abs(shift.estimate))) ** 2)
+    if not needs:
+        return None
+    return max(FLOOR, shift.n + 1, math.ceil(min(needs)) + 2)
+
+
+def heterogeneity(deltas: Array, noise_variances: Array) -> float | None:
+    """Share of the variance of per-prompt shifts that is not sampling noise, in [0, 1] (as I squared).
+
+    0: all prompts shift alike as far as one can tell. None where the noise is unknown.
+    """
+    known = np.isfinite(noise_variances)
+    if known.sum() < 3:
+        return None
+    total = float(deltas[known].var(ddof=1))
+    return max(0.0, 1 - float(noise_variances[known].mean()) / total) if total > 0 else 0.0

@@ -1,0 +1,106 @@
+"""Guards: what else changed between two checkpoints and could pass for a shift in diversity."""
+
+import re
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diversity.registry import Function, metric
+from diversity.views import Answers, Undefined
+
+MARKDOWN = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|)|\*\*[^*\n]+\*\*", re.MULTILINE)
+
+
+@metric(
+    name="words",
+    facet="guard",
+    higher_is="neither",
+    range=(0, float("inf")),
+    source="docs/metrics.md",
+    min_n=1,
+    unbiased_in_n=True,
+)
+def words(answers: Answers) -> float:
+    """Mean length of the answers, in words and punctuation marks."""
+    return float(answers.words.lengths.mean())
+
+
+@metric(
+    name="duplicates",
+    facet="guard",
+    higher_is="less diverse",
+    range=(0, 1),
+    source="docs/metrics.md",
+    pairwise=True,
+    unbiased_in_n=True,
+)
+def duplicates(answers: Answers) -> NDArray[np.float64]:
+    """Share of pairs of answers that are equal but for white space."""
+    texts = np.array([" ".join(t.split()) for t in answers.read], dtype=object).astype(str)
+    _, same = np.unique(texts, return_inverse=True)
+    return np.equal.outer(same, same).astype(np.float64)
+
+
+@metric(
+    name="markdown",
+    facet="guard",
+    higher_is="neither",
+    range=(0, 1),
+    source="docs/metrics.md",
+    min_n=1,
+    unbiased_in_n=True,
+)
+def markdown(answers: Answers) -> float:
+    """Share of answers with markdown: headings, lists, bold, fences, tables."""
+    return float(np.mean([MARKDOWN.search(t) is not None for t in answers.read]))
+
+
+@metric(
+    name="parse_failures",
+    facet="guard",
+    higher_is="neither",
+    range=(0, 1),
+    source="docs/metrics.md",
+    needs="trees",
+    min_n=1,
+    unbiased_in_n=True,
+)
+def parse_failures(answers: Answers) -> float:
+    """Share of programs that do not parse; tree metrics leave them out."""
+    return float(np.mean([tree is None for tree in answers.trees]))
+
+
+def flagged(answers: Answers, *, flag: str) -> float:
+    """Share of the prompt's outputs that carry a flag."""
+    flags = answers.flags.get(flag)
+    if flags is None or not len(flags):
+        raise Undefined(f"'{flag}' was not recorded")
+    return float(np.mean(flags))
+
+
+FLAGS = {
+    "valid": "Share of outputs that pass the domain's quality check",
+    "empty": "Share of outputs without an answer",
+    "refused": "Share of outputs that decline the request",
+    "loops": "Share of outputs that repeat themselves",
+    "truncated": "Share of outputs that were cut at the token limit",
+}
+
+
+def _share_of(flag: str, summary: str) -> Function:
+    share = partial(flagged, flag=flag)
+    share.__doc__ = f"{summary}."
+    return share
+
+
+for _flag, _summary in FLAGS.items():
+    metric(
+        name=_flag,
+        facet="guard",
+        higher_is="neither",
+        range=(0, 1),
+        source="docs/metrics.md",
+        min_n=0,
+        unbiased_in_n=True,
+    )(_share_of(_flag, _summary))

@@ -1,0 +1,206 @@
+"""The statistics against worked values, and their error rates by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from diversity.stats import (
+    Estimate,
+    effective,
+    heterogeneity,
+    holm,
+    log_ratio,
+    mean_difference,
+    pair_mean,
+    prompts_to_decide,
+    sign_flip,
+    verdict,
+)
+
+PRE = np.array([0.38, 0.45, 0.29, 0.52, 0.34, 0.41, 0.27, 0.49])
+POST = np.array([0.5, 0.48, 0.4, 0.51, 0.49, 0.53, 0.3, 0.6])
+
+
+def estimate(**changes):
+    known = {
+        "n": 40, "pre": 6.0, "post": 5.0, "estimate": -0.2, "se": 0.02, "interval": (-0.24, -0.16),
+        "interval90": (-0.23, -0.17), "p": 0.001,
+    }
+    return Estimate(**(known | changes))
+
+
+def test_log_ratio_of_effective_numbers_by_the_delta_method():
+    found = log_ratio(PRE, POST)
+    assert found.pre == pytest.approx(2.3167420814479636, abs=1e-12)
+    assert found.post == pytest.approx(1.9646968534151956, abs=1e-12)
+    assert found.estimate == pytest.approx(-0.16482396317299175, abs=1e-12)
+    assert found.se == pytest.approx(0.041959333255114833, abs=1e-12)
+
+
+def test_the_interval_is_never_inside_the_t_interval():
+    found = log_ratio(PRE, POST)
+    assert found.interval[0] <= -0.2640420201686999 + 1e-12
+    assert found.interval[1] >= -0.06560590617728362 - 1e-12
+
+
+def test_swapping_the_sides_negates_the_shift_and_mirrors_the_interval():
+    one, other = log_ratio(PRE, POST), log_ratio(POST, PRE)
+    assert one.estimate == pytest.approx(-other.estimate)
+    assert one.interval == pytest.approx((-other.interval[1], -other.interval[0]))
+    assert one.p == other.p
+
+
+def test_the_order_of_prompts_changes_the_estimate_by_rounding_only():
+    order = [3, 1, 7, 0, 2, 6, 5, 4]
+    one, other = log_ratio(PRE, POST), log_ratio(PRE[order], POST[order])
+    assert one.estimate == pytest.approx(other.estimate, abs=1e-14)
+    assert one.p == other.p
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not():
+    rng = np.random.default_rng(3)
+    pre, post = rng.uniform(0.1, 0.6, (2, 30))
+    assert log_ratio(pre, post, seed=1) == log_ratio(pre, post, seed=1)
+    assert log_ratio(pre, post, seed=1).interval != log_ratio(pre, post, seed=2).interval
+
+
+def test_mean_difference_and_its_t_interval():
+    found = mean_difference(1 - PRE, 1 - POST)
+    assert found.estimate == pytest.approx(-0.0825, abs=1e-12)
+    t = scipy_stats.ttest_1samp((1 - POST) - (1 - PRE), 0).confidence_interval()
+    assert found.interval[0] <= t.low + 1e-12
+    assert found.interval[1] >= t.high - 1e-12
+
+
+def test_sign_flip_enumerates_small_samples():
+    assert sign_flip(PRE - POST) == 0.015625  # 4 of 256
+
+
+def test_sign_flip_of_many_prompts_is_near_the_t_test_for_normal_shifts():
+    deltas = np.random.default_rng(5).normal(0.2, 1, 100)
+    assert sign_flip(deltas) == pytest.approx(scipy_stats.ttest_1samp(deltas, 0).pvalue, abs=0.01)
+
+
+def test_sign_flip_of_no_shift_at_all_is_one():
+    assert sign_flip(np.zeros(20)) == 1.0
+
+
+def test_holm_by_hand():
+    assert holm(np.array([0.001, 0.013, 0.029, 0.04, 0.2])) == pytest.approx([0.005, 0.052, 0.087, 0.087, 0.2])
+
+
+def test_pair_mean_leaves_the_diagonal_out():
+    mean, se = pair_mean(np.array([[9.0, 0.2, 0.4], [0.2, 9.0, 0.6], [0.4, 0.6, 9.0]]))
+    assert mean == pytest.approx(0.4)
+    # delete-one means 0.6, 0.4, 0.2: variance (2/3) * 0.08
+    assert se == pytest.approx(math.sqrt(2 / 3 * 0.08))
+
+
+def test_the_effective_number_is_estimated_without_bias_at_any_n():
+    """18 classes with a true collision probability: the mean of the pair means is it, at n = 2, 4, 16."""
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(18, 0.5))
+    truth = (p**2).sum()
+    for n in (2, 4, 16):
+        draws = rng.choice(18, (20_000, n), p=p)
+        equal = draws[:, :, None] == draws[:, None, :]
+        means = (equal.sum((1, 2)) - n) / (n * (n - 1))
+        assert abs(means.mean() - truth) < 4 * means.std() / math.sqrt(len(means))
+        assert effective(means.mean()) == pytest.approx(effective(truth), rel=0.02)
+
+
+def test_all_alike_is_one_and_nothing_shared_is_m():
+    assert effective(1.0) == 1
+    assert effective(0.0) == 16
+    assert effective(-0.3) == 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "narrowed"),
+        ({"estimate": 0.2, "interval": (0.16, 0.24), "interval90": (0.17, 0.23)}, "widened"),
+        ({"estimate": -0.02, "interval": (-0.05, 0.01), "interval90": (-0.04, 0.0)}, "no material change"),
+        ({"estimate": -0.03, "interval": (-0.05, -0.01), "interval90": (-0.045, -0.015)}, "no material change"),
+        ({"estimate": -0.05, "interval": (-0.2, 0.1), "interval90": (-0.18, 0.08)}, "inconclusive"),
+        ({"n": 9}, "inconclusive"),
+        ({"se": 0.0, "interval": (-0.2, -0.2), "interval90": (-0.2, -0.2)}, "inconclusive"),
+        ({"se": 0.0, "estimate": 0.0, "interval": (0.0, 0.0), "interval90": (0.0, 0.0)}, "no material change"),
+    ],
+)
+def test_verdict(changes, expected):
+    assert verdict(estimate(**changes), margin=0.1) == expected
+
+
+def test_a_single_prompt_gets_no_verdict_and_no_interval():
+    found = log_ratio(np.array([0.3]), np.array([0.5]))
+    assert found.interval == (-math.inf, math.inf)
+    assert verdict(found, margin=0.1) == "inconclusive"
+
+
+def test_prompts_to_decide_grows_as_the_shift_shrinks():
+    far = prompts_to_decide(estimate(estimate=-0.3, se=0.2), margin=0.1)
+    near = prompts_to_decide(estimate(estimate=-0.15, se=0.2), margin=0.1)
+    assert far < near
+    assert prompts_to_decide(estimate(se=0.0), margin=0.1) is None
+
+
+def test_heterogeneity_is_the_share_of_variance_beyond_noise():
+    deltas = np.array([-1.0, 1.0, -1.0, 1.0])  # variance 4/3
+    assert heterogeneity(deltas, np.full(4, 1 / 3)) == pytest.approx(0.75)
+    assert heterogeneity(deltas, np.full(4, 9.0)) == 0
+    assert heterogeneity(deltas, np.full(4, np.nan)) is None
+
+
+def simulated(rng, prompts, n, sharpen=1.0):
+    """Pair means of class draws for prompts with their own class law; post is pre sharpened to p ** sharpen."""
+    laws = rng.dirichlet(np.full(12, 0.5), prompts)
+    sides = []
+    for power in (1.0, sharpen):
+        law = laws**power / (laws**power).sum(axis=1, keepdims=True)
+        uniform = rng.random((prompts, n))
+        draws = (uniform[:, :, None] > law.cumsum(axis=1)[:, None, :]).sum(axis=2)
+        equal = draws[:, :, None] == draws[:, None, :]
+        sides.append((equal.sum((1, 2)) - n) / (n * (n - 1)))
+    return sides
+
+
+@pytest.mark.parametrize("prompts", [12, 25, 50])
+def test_equal_checkpoints_are_called_shifted_at_most_as_often_as_nominal(prompts):
+    """A/A: at most 5 % narrowed or widened; bound is two standard errors of 400 runs above that."""
+    rng = np.random.default_rng(prompts)
+    margin = math.log1p(0.1)
+    found = [verdict(log_ratio(*simulated(rng, prompts, 8), replicates=1000), margin=margin) for _ in range(400)]
+    alarms = sum(v in {"narrowed", "widened"} for v in found)
+    assert alarms <= 400 * 0.05 + 2 * math.sqrt(400 * 0.05 * 0.95)
+
+
+def test_the_interval_covers_a_true_shift():
+    """Truth by the class laws' own collision probabilities over many prompts; 95 % less two standard errors."""
+    rng = np.random.default_rng(1)
+    pre, post = simulated(rng, 200_000, 16, sharpen=1.25)
+    truth = math.log(effective(post.mean()) / effective(pre.mean()))
+    covered = 0
+    for _ in range(400):
+        low, high = log_ratio(*simulated(rng, 25, 16, sharpen=1.25), replicates=1000).interval
+        covered += low <= truth <= high
+    assert covered >= 400 * 0.95 - 2 * math.sqrt(400 * 0.05 * 0.95)
+
+
+def test_a_clear_shift_is_found():
+    rng = np.random.default_rng(2)
+    found = [verdict(log_ratio(*simulated(rng, 50, 16, sharpen=2.0)), margin=math.log1p(0.1)) for _ in range(20)]
+    assert found.count("narrowed") >= 19
+
+
+def test_a_shift_at_the_margin_is_rarely_called_immaterial():
+    """TOST's error: the true log ratio is the margin itself."""
+    rng = np.random.default_rng(4)
+    calls = 0
+    for _ in range(400):
+        delta = rng.normal(-0.1, 0.2, 40)
+        found = mean_difference(np.zeros(40), delta, replicates=1000)
+        calls += verdict(found, margin=0.1) == "no material change"
+    assert calls <= 400 * 0.05 + 2 * math.sqrt(400 * 0.05 * 0.95)
