@@ -28,10 +28,10 @@ class UnknownName(DiversityError, LookupError):
     """A name that nothing is registered under."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        from rapidfuzz import process
+        from rapidfuzz import process, utils
 
         known = sorted(known)
-        near = process.extractOne(name, known, score_cutoff=60)
+        near = process.extractOne(name[:80], known, processor=utils.default_process, score_cutoff=60)
         hint = f"did you mean '{near[0]}'? " if near else ""
         super().__init__(f"unknown {kind} '{name[:80]}': {hint}Known: {', '.join(known) or 'none'}")
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
+import warnings
 from collections.abc import Mapping
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -13,7 +16,7 @@ from typing import IO, Any, Self
 import polars as pl
 
 from diversity.errors import InputError
-from diversity.tables import Samples
+from diversity.tables import Samples, read_parquet
 
 MANIFEST = "manifest.json"
 
@@ -33,10 +36,16 @@ class Store:
     def open(cls, folder: str | Path) -> Self:
         """Open a store to read; raises `InputError` where the folder is none."""
         folder = Path(folder)
+        manifest = folder / MANIFEST
         try:
-            return cls(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+            provenance = json.loads(manifest.read_text(encoding="utf-8"))
+        except FileNotFoundError:
             raise InputError(f"{folder}: not a sample store: `diversity sample … --out {folder}` makes one") from None
+        except (OSError, ValueError, RecursionError):
+            provenance = None
+        if not isinstance(provenance, dict):
+            raise InputError(f"{manifest}: is damaged: delete the folder and run `diversity sample` again")
+        return cls(folder, provenance)
 
     @classmethod
     def create(cls, folder: str | Path, provenance: Mapping[str, Any]) -> Self:
@@ -49,44 +58,50 @@ class Store:
             written.
         """
         folder = Path(folder)
-        provenance = json.loads(json.dumps(provenance))
+        store = cls(folder, json.loads(json.dumps(provenance)))
         try:
-            (folder / "parts").mkdir(parents=True, exist_ok=True)
-            store = cls(folder, provenance)
-            store._lock = (folder / ".lock").open("wb")
-            fcntl.flock(store._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (folder / MANIFEST).exists():
-                differing = _difference(cls.open(folder).provenance, provenance)
-                if differing:
-                    store.close()
-                    raise InputError(f"{folder}: was sampled with other settings ({differing}): give another --out")
-            else:
-                _write_whole(folder / MANIFEST, json.dumps(provenance, indent=1, sort_keys=True).encode())
-        except BlockingIOError:
-            raise InputError(f"{folder}: another process is sampling into it: wait, or give another --out") from None
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be written ({error.strerror}): check space and permissions") from None
+            store._begin()
+        except BaseException as error:
+            store.close()
+            if isinstance(error, BlockingIOError):
+                raise InputError(
+                    f"{folder}: another process is sampling into it: wait, or give another --out"
+                ) from None
+            if isinstance(error, OSError):
+                reason = error.strerror or error
+                raise InputError(f"{folder}: cannot be written ({reason}): check space and permissions") from None
+            raise
         return store
 
+    def _begin(self) -> None:
+        """Take the writer's lock and see that the folder is new or was filled with the same settings."""
+        (self.folder / "parts").mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / ".lock").open("wb")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        manifest = self.folder / MANIFEST
+        if manifest.exists():
+            differing = _difference(self.open(self.folder).provenance, self.provenance)
+            if differing:
+                raise InputError(f"{self.folder}: was sampled with other settings ({differing}): give another --out")
+        elif self._parts():
+            raise InputError(f"{self.folder}: holds samples but no {MANIFEST} to say of what: give another --out")
+        else:
+            _write_whole(manifest, json.dumps(self.provenance, indent=1, sort_keys=True).encode())
+
     def has(self, number: int) -> bool:
-        """Whether a part is there and readable; one that is not is drawn again."""
-        path = self._part(number)
-        if not path.exists():
-            return False
-        try:
-            pl.read_parquet_schema(path)
-        except (pl.exceptions.PolarsError, OSError):
-            return False
-        return True
+        """Whether a part is there and whole; one that is not is drawn again."""
+        return any(_is_whole(part) for part in self._parts(number))
 
     def add(self, number: int, rows: pl.DataFrame) -> None:
         """Write a part: it is on disk when this returns."""
-        import io
-
         buffer = io.BytesIO()
         rows.write_parquet(buffer, compression="zstd")
+        content = buffer.getvalue()
+        name = f"part-{number:06d}-{_digest(content)}.parquet"
         try:
-            _write_whole(self._part(number), buffer.getvalue())
+            for damaged in self._parts(number):
+                damaged.unlink()
+            _write_whole(self.folder / "parts" / name, content)
         except OSError as error:
             raise InputError(
                 f"{self.folder}: cannot be written ({error.strerror}): mend that and run again; what is sampled is kept"
@@ -94,16 +109,29 @@ class Store:
 
     def samples(self) -> Samples:
         """All finished parts as one Samples table; raises `InputError` when there are none."""
-        parts = sorted((self.folder / "parts").glob("part-*.parquet"))
+        parts = self._parts()
         if not parts:
             raise InputError(f"{self.folder}: no samples are finished yet: run `diversity sample` again")
-        frames = []
         for part in parts:
-            try:
-                frames.append(pl.read_parquet(part))
-            except (pl.exceptions.PolarsError, OSError):
-                raise InputError(f"{part}: is damaged: delete it and run `diversity sample` again") from None
-        return Samples.of(pl.concat(frames), self.provenance, where=str(self.folder))
+            if not _is_whole(part):
+                raise InputError(f"{part}: is damaged: run `diversity sample` again, which draws it anew")
+        frame = pl.concat([read_parquet(part)[0] for part in parts])
+        asked = self._asked()
+        if frame.height < asked:
+            warnings.warn(
+                f"{self.folder}: holds {frame.height} of {asked} outputs: run `diversity sample` again to finish it",
+                UserWarning,
+                stacklevel=3,
+            )
+        return Samples.of(frame, self.provenance, where=str(self.folder))
+
+    def _asked(self) -> int:
+        """How many outputs a finished run holds, as far as the manifest says."""
+        try:
+            prompts = sum(int(d["prompts"]) for d in self.provenance["domains"].values())
+            return prompts * int(self.provenance["settings"]["n"])
+        except (KeyError, TypeError, AttributeError):
+            return 0
 
     def close(self) -> None:
         """Give up the writer's lock."""
@@ -111,8 +139,9 @@ class Store:
             self._lock.close()
             self._lock = None
 
-    def _part(self, number: int) -> Path:
-        return self.folder / "parts" / f"part-{number:06d}.parquet"
+    def _parts(self, number: int | None = None) -> list[Path]:
+        which = "*" if number is None else f"{number:06d}"
+        return sorted((self.folder / "parts").glob(f"part-{which}-*.parquet"))
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +150,22 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _digest(content: bytes) -> str:
+    return blake2b(content, digest_size=8).hexdigest()
+
+
+def _is_whole(part: Path) -> bool:
+    """Whether a part still is what was written: its name carries the hash of its content.
+
+    Parquet has no checksum: of files with one flipped byte a few are read as other values, and some bring down
+    the process that reads them.
+    """
+    try:
+        return part.stem.endswith(f"-{_digest(part.read_bytes())}")
+    except OSError:
+        return False
 
 
 def _write_whole(path: Path, content: bytes) -> None:

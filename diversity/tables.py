@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -51,6 +52,7 @@ SHIFT: dict[str, pl.DataType] = {
     "domain": pl.String(),
     "metric": pl.String(),
     "facet": pl.String(),
+    "unit": pl.String(),
     "condition": pl.String(),
     "n_prompts": pl.Int32(),
     "n_outputs": pl.Int32(),
@@ -70,6 +72,8 @@ SHIFT: dict[str, pl.DataType] = {
 }
 
 PROVENANCE = "diversity"  # the one key of the parquet metadata that is ours
+LINE = "\0line"  # the line of each row while a JSON lines file is read, for errors; no user's column has this name
+WORDS_FOR_TRUTH = {"true": True, "false": False, "1": True, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +86,18 @@ class Table:
     def write(self, path: str | Path) -> Path:
         """Write parquet atomically: a killed run leaves the old file or the new one, never half of one."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
+        provenance = json.dumps(dict(self.provenance), sort_keys=True)
         try:
-            self.frame.write_parquet(
-                part, compression="zstd", metadata={PROVENANCE: json.dumps(dict(self.provenance), sort_keys=True)}
-            )
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self.frame.write_parquet(part, compression="zstd", metadata={PROVENANCE: provenance})
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error).splitlines()[0][:120]
+            raise InputError(f"{path}: cannot be written ({reason}): check space and permissions") from None
         return path
 
     def __len__(self) -> int:
@@ -118,29 +125,23 @@ class Samples(Table):
         InputError
             A required column is missing, a type is wrong, a value is null, or the key is not unique.
         """
-        missing = [c for c in SAMPLES_REQUIRED if c not in frame.columns]
-        if missing:
-            raise InputError(
-                f"{where}: column '{missing[0]}' is missing (it has: {', '.join(frame.columns)}): "
-                f"a Samples table needs {', '.join(SAMPLES_REQUIRED)}"
-            )
-        if frame.is_empty():
-            raise InputError(f"{where}: there are no rows: sample first, or check the path")
-        frame = _cast(frame, SAMPLES_REQUIRED | SAMPLES_OPTIONAL, where)
-        for name in SAMPLES_REQUIRED:
-            if frame[name].null_count():
-                row = frame[name].is_null().arg_max()
-                raise InputError(f"{where}, row {row}: '{name}' is null: fill it, or drop the row")
+        frame = _checked(frame, SAMPLES_REQUIRED, SAMPLES_REQUIRED | SAMPLES_OPTIONAL, where, "Samples")
         doubled = frame.select(KEY).is_duplicated()
         if doubled.any():
             row = int(doubled.arg_max() or 0)
-            key = ", ".join(f"{c}={frame[c][row]!r}" for c in KEY)
+            key = ", ".join(f"{c}={str(frame[c][row])[:40]!r}" for c in KEY)
             raise InputError(
-                f"{where}, row {row}: the key ({key}) occurs {_times(frame, row)} times: "
+                f"{where}, {_place(frame, row)}: the key ({key}) occurs {_times(frame, row)} times: "
                 "give each output of a prompt its own sample_index"
             )
+        if "quality" in frame.columns:
+            outside = frame["quality"].is_not_null() & ~frame["quality"].is_between(0, 1)
+            if outside.any():
+                row = int(outside.arg_max() or 0)
+                found = frame["quality"][row]
+                raise InputError(f"{where}, {_place(frame, row)}: 'quality' is {found:g}, not from 0 to 1: rescale it")
         known = [*SAMPLES_REQUIRED, *(c for c in SAMPLES_OPTIONAL if c in frame.columns)]
-        rest = [c for c in frame.columns if c not in known]
+        rest = [c for c in frame.columns if c not in {*known, LINE}]
         return cls(frame.select(known + rest).sort(KEY), provenance or {})
 
 
@@ -155,15 +156,54 @@ class Scores(Table):
 
     @classmethod
     def of(cls, frame: pl.DataFrame, provenance: Mapping[str, Any] | None = None, *, where: str = "scores") -> Self:
-        """Check a frame and put its columns into the schema; raises `InputError`."""
-        missing = [c for c in SCORES if c not in frame.columns]
-        if missing:
-            raise InputError(f"{where}: column '{missing[0]}' is missing: a Scores table needs {', '.join(SCORES)}")
-        frame = _cast(frame, SCORES, where)
+        """Check a frame and put its columns into the schema; raises `InputError`.
+
+        A value that is not finite becomes null, and the note says so: nothing can be compared with it.
+        """
+        frame = _checked(frame, SCORES, SCORES, where, "Scores", filled=[*SCORES_KEY, "facet"])
         doubled = frame.select(SCORES_KEY).is_duplicated()
         if doubled.any():
-            raise InputError(f"{where}, row {doubled.arg_max()}: the same prompt and metric is scored twice")
+            row = int(doubled.arg_max() or 0)
+            key = ", ".join(f"{c}={str(frame[c][row])[:40]!r}" for c in SCORES_KEY)
+            raise InputError(f"{where}, row {row}: ({key}) is scored twice: drop one of the rows")
+        finite = pl.col("value").is_finite()
+        frame = frame.with_columns(
+            value=pl.when(finite).then("value"),
+            se=pl.when(finite & pl.col("se").is_finite()).then("se"),
+            note=pl.when(~finite & pl.col("note").is_null()).then(pl.lit("not a number")).otherwise("note"),
+        )
         return cls(frame.select(list(SCORES)).sort(SCORES_KEY), provenance or {})
+
+
+def _checked(
+    frame: pl.DataFrame,
+    required: Mapping[str, pl.DataType],
+    schema: Mapping[str, pl.DataType],
+    where: str,
+    table: str,
+    filled: Sequence[str] | None = None,
+) -> pl.DataFrame:
+    """Refuse a frame that lacks columns, rows or values; give each column its type."""
+    missing = [c for c in required if c not in frame.columns]
+    if missing:
+        present = ", ".join(c for c in frame.columns if c != LINE)
+        raise InputError(
+            f"{where}: column '{missing[0]}' is missing (it has: {present[:200] or 'none'}): "
+            f"a {table} table needs {', '.join(required)}"
+        )
+    if frame.is_empty():
+        raise InputError(f"{where}: there are no rows: sample first, or check the path")
+    frame = _cast(frame, schema, where)
+    for name in required if filled is None else filled:
+        if frame[name].null_count():
+            row = int(frame[name].is_null().arg_max() or 0)
+            raise InputError(f"{where}, {_place(frame, row)}: '{name}' is null: fill it, or drop the row")
+    return frame
+
+
+def _place(frame: pl.DataFrame, row: int) -> str:
+    """Name a row for an error: its line in a JSON lines file, else its index from 0."""
+    return f"line {frame[LINE][row]}" if LINE in frame.columns else f"row {row}"
 
 
 def _times(frame: pl.DataFrame, row: int) -> int:
@@ -177,15 +217,21 @@ def _cast(frame: pl.DataFrame, schema: Mapping[str, pl.DataType], where: str) ->
             continue
         column = frame[name]
         # A number becomes its text (prompt ids 1, 2, 3 are common); a list or struct has no one text.
-        if dtype == pl.String() and column.dtype.is_nested():
-            raise InputError(f"{where}: column '{name}' is {column.dtype}, not text: give one output a row")
+        if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+            kind = str(column.dtype)[:60]
+            raise InputError(f"{where}: column '{name}' is {kind}, not {_plain(dtype)}: give one value a row")
+        if dtype == pl.Boolean() and column.dtype == pl.String():
+            column = column.str.to_lowercase().replace_strict(WORDS_FOR_TRUTH, default=None, return_dtype=pl.Boolean)
         cast = column.cast(dtype, strict=False)
-        lost = cast.is_null() & column.is_not_null()
+        lost = cast.is_null() & frame[name].is_not_null()
         if column.dtype.is_float() and dtype.is_integer():
             lost |= (cast.cast(pl.Float64) != column).fill_null(value=False)
         if lost.any():
             row = int(lost.arg_max() or 0)
-            raise InputError(f"{where}, row {row}: '{name}' is {str(column[row])[:40]!r}, not {_plain(dtype)}")
+            raise InputError(
+                f"{where}, {_place(frame, row)}: '{name}' is {str(frame[name][row])[:40]!r}, not {_plain(dtype)}: "
+                "mend it, or drop the row"
+            )
         frame = frame.with_columns(cast)
     return frame
 
@@ -212,7 +258,7 @@ def read_samples(path: str | Path) -> Samples:
         The file is missing, is not what its name says, or is not a Samples table.
     """
     path = Path(path)
-    if path.is_dir():
+    if _is_folder(path):
         from diversity.store import Store
 
         return Store.open(path).samples()
@@ -230,7 +276,7 @@ def read_scores(path: str | Path) -> Scores:
 def read_table(path: str | Path) -> Samples | Scores:
     """Read whichever of the two tables the file holds; raises `InputError`."""
     path = Path(path)
-    if path.is_dir():
+    if _is_folder(path):
         return read_samples(path)
     frame, provenance = _read(path)
     if {"metric", "value"} <= set(frame.columns):
@@ -238,48 +284,93 @@ def read_table(path: str | Path) -> Samples | Scores:
     return Samples.of(frame, provenance, where=str(path))
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name no file can have; the reader says what is wrong with it
+        return False
+
+
 def _read(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
-    if not path.exists():
-        raise InputError(f"{path}: no such file: check the path")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty: sample again, or check the export")
-    if path.suffix in {".jsonl", ".ndjson"}:
-        return _read_json_lines(path), {}
-    if path.suffix != ".parquet":
-        raise InputError(f"{path}: cannot read '{path.suffix or 'no suffix'}': give .parquet, .jsonl or a store folder")
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty: sample again, or check the export")
+        if path.suffix.lower() in {".jsonl", ".ndjson"}:
+            return _read_json_lines(path), {}
+        if path.suffix.lower() != ".parquet":
+            suffix = path.suffix or "no suffix"
+            raise InputError(f"{path}: cannot read '{suffix}': give .parquet, .jsonl or a store folder")
+        return read_parquet(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file: check the path") from None
+    except OSError as error:
+        raise InputError(f"{str(path)[:200]}: cannot be read ({error.strerror or error}): check the path") from None
+
+
+def read_parquet(path: Path) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """Read one parquet file and our part of its metadata; raises `InputError` where it is damaged."""
     try:
         metadata = pl.read_parquet_metadata(path)
-        frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0][:120]
+        frame = pl.read_parquet(path, glob=False)  # a name may hold a * or a [
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: not a readable parquet file ({reason}): write it again") from None
     try:
         provenance = json.loads(metadata.get(PROVENANCE, "{}"))
     except ValueError:
-        provenance = {}
-    return frame, provenance
+        provenance = None
+    return frame, provenance if isinstance(provenance, dict) else {}
 
 
 def _read_json_lines(path: Path) -> pl.DataFrame:
     rows = []
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
+    damaged = 0
+    with path.open("rb") as lines:
+        for number, raw in enumerate(lines, 1):
+            line = raw.decode("utf-8-sig" if number == 1 else "utf-8", "replace")
+            damaged += "\ufffd" in line and "\ufffd".encode() not in raw
             if not line.strip():
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number}: not JSON ({error}): mend or drop the line") from None
+            except (ValueError, RecursionError) as error:
+                reason = str(error)[:80]
+                raise InputError(f"{path}, line {number}: not JSON ({reason}): mend or drop the line") from None
             if not isinstance(row, dict):
                 raise InputError(f"{path}, line {number}: a {type(row).__name__}, not an object: one object a line")
-            rows.append(row)
+            rows.append(row | {LINE: number})
+    if damaged:
+        warnings.warn(
+            f"{path}: {damaged} lines hold bytes that are not UTF-8, read as \ufffd: convert the file to UTF-8",
+            UserWarning,
+            stacklevel=4,
+        )
     if not rows:
         raise InputError(f"{path}: there are no rows: sample first, or check the path")
+    for row in rows:
+        for name, dtype in (SAMPLES_REQUIRED | SAMPLES_OPTIONAL).items():
+            # Checked here, where the line is known: in a frame one such value spoils the whole column.
+            if isinstance(value := row.get(name), list | dict):
+                kind = "a list" if isinstance(value, list) else "an object"
+                raise InputError(
+                    f"{path}, line {row[LINE]}: '{name}' is {kind}, not {_plain(dtype)}: give one output a row"
+                )
     try:
         return pl.DataFrame([_utf8(row) for row in rows], infer_schema_length=None, strict=False)
-    except (pl.exceptions.PolarsError, TypeError, UnicodeError) as error:
-        reason = str(error).splitlines()[0][:120]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, TypeError, ValueError, OverflowError) as error:
+        reason = _mixed(rows) or " ".join(str(error).split())[:120]
         raise InputError(f"{path}: the rows do not form a table ({reason}): use one type a column") from None
+
+
+def _mixed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Name the first column that holds lists or objects beside other values."""
+    kinds: dict[str, set[str]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None:
+                kinds.setdefault(name, set()).add(type(value).__name__ if isinstance(value, list | dict) else "value")
+    mixed = [name for name, found in kinds.items() if len(found) > 1]
+    return f"column '{mixed[0][:40]}' holds {' and '.join(sorted(kinds[mixed[0]]))}" if mixed else ""
 
 
 def _utf8(value: Any) -> Any:

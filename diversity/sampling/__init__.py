@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -17,6 +19,10 @@ from diversity.registry import find_domain
 from diversity.tables import Samples
 
 Progress = Callable[[str, int, int], None]
+
+# Where a base model ends its answer: the mark alone on a line, or the next request. The same signs inside a line
+# belong to the answer (### opens a heading or a comment).
+FRAME_END = re.compile(rf"^(?:{re.escape(FRAME_STOP)}[ \t]*$|Request: )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +40,17 @@ class Settings:
         """Refuse values that cannot be sampled with."""
         if self.n < 2:
             raise InputError(f"n is {self.n}: diversity within a prompt needs 2 outputs or more, 16 is the default")
-        if self.temperature <= 0:
+        if not 0 < self.temperature < math.inf:
             raise InputError(f"temperature is {self.temperature:g}: give a value above 0; at 0 all outputs are alike")
         if not 0 < self.top_p <= 1:
             raise InputError(f"top_p is {self.top_p:g}: give a value above 0 and up to 1")
         if self.top_k < 0 or not 0 <= self.min_p < 1:
-            raise InputError("top_k must be 0 (off) or more, min_p from 0 (off) to below 1")
+            raise InputError(
+                f"top_k is {self.top_k} and min_p {self.min_p:g}: top_k must be 0 (off) or more, min_p from 0 (off) to "
+                "below 1"
+            )
+        if not 0 <= self.seed < 1 << 63:
+            raise InputError(f"seed is {self.seed}: give a whole number from 0 to 2**63 - 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +126,7 @@ def sample(
     checkpoint : str, Path or Backend
         A folder, a hub id, a PEFT adapter folder, a GGUF file, or `reference:pre` / `reference:post`.
     domains : list of str
+        Their names; one name alone may stand for a list of one.
     n : int
         Outputs a prompt.
     temperature, top_p, top_k, min_p
@@ -147,7 +159,11 @@ def sample(
     InputError, UnknownName, MissingExtra
     """
     settings = Settings(n=n, temperature=temperature, top_p=top_p, top_k=top_k, min_p=min_p, seed=seed)
-    chosen = [_chosen(find_domain(d), prompts) for d in dict.fromkeys(domains)]
+    for what, value in (("batch", batch), ("max_tokens", max_tokens), ("prompts", prompts)):
+        if value is not None and value < 1:
+            raise InputError(f"{what} is {value}: give 1 or more")
+    names = [domains] if isinstance(domains, str) else domains
+    chosen = [_chosen(find_domain(d), prompts) for d in dict.fromkeys(names)]
     if not chosen:
         raise InputError("no domain is named: give one or more, see `diversity domains`")
     backend = open_checkpoint(checkpoint, chat=chat) if isinstance(checkpoint, str | Path) else checkpoint
@@ -155,6 +171,7 @@ def sample(
     provenance = {
         "package": __version__,
         "checkpoint": label,
+        "stage": stage,
         "identity": backend.identity(),
         "is_chat": backend.is_chat,
         "settings": asdict(settings),
@@ -165,6 +182,7 @@ def sample(
                 "prompts_hash": prompt_hash(asked),
                 "max_tokens": max_tokens or domain.max_tokens,
                 "version": domain.version,
+                "exemplars": None if backend.is_chat else _hash(repr(domain.exemplars)),
             }
             for domain, asked in chosen
         },
@@ -210,14 +228,16 @@ def sample(
 def prompt_hash(prompts: Sequence[Prompt]) -> str:
     """Hash of a prompt set: its ids and texts, in any order."""
     lines = sorted(f"{p.prompt_id}\x1f{p.prompt}" for p in prompts)
-    return blake2b("\x1e".join(lines).encode("utf-8", "replace"), digest_size=8).hexdigest()
+    return _hash("\x1e".join(lines))
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
 
 
 def _chosen(domain: Domain, count: int | None) -> tuple[Domain, tuple[Prompt, ...]]:
     if not domain.prompts:
         raise InputError(f"domain '{domain.name}' brings no prompts of its own: it is for imported outputs")
-    if count is not None and count < 1:
-        raise InputError(f"prompts is {count}: give 1 or more")
     return domain, domain.prompts[:count]
 
 
@@ -234,8 +254,8 @@ def _rows(
     rows = []
     for request, one in zip(requests, drawn, strict=True):
         output, reason = one.output, one.finish_reason
-        if not backend.is_chat and FRAME_STOP in output:
-            output, reason = output.split(FRAME_STOP)[0].rstrip(), "stop"
+        if not backend.is_chat and (end := FRAME_END.search(output)):
+            output, reason = output[: end.start()].rstrip(), "stop"
         rows.append(
             {
                 "checkpoint": label,

@@ -55,4 +55,5 @@ def choose(
     if min_p:
         likely = scores.softmax(-1)
         scores = scores.masked_fill(likely < min_p * likely.max(-1, keepdim=True).values, -torch.inf)
-    return scores - noise.log()
+    # A noise of exactly 0 would make an excluded token NaN, which argmax prefers to any number.
+    return scores - noise.clamp_min(torch.finfo(noise.dtype).tiny).log()
