@@ -1,6 +1,7 @@
 """Text to vector: a sentence-embedding model that reads long texts in windows and repeated texts once."""
 
 import hashlib
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ DECIDING_FILES = ("*.safetensors", "pytorch_model*.bin", "*.json", "vocab.txt", 
 NOT_DECIDING = frozenset({"data_config.json", "config_sentence_transformers.json"})
 # A repository may also hold the weights in other formats; they are not the ones that are loaded.
 OTHER_FORMATS = frozenset({"onnx", "openvino"})
+SYMBOLS = frozenset({"So", "Sk", "Sm", "Sc"})  # Unicode categories: emoji and pictures, modifiers, mathematics, money
 
 
 class Embedder:
@@ -58,7 +60,10 @@ class Embedder:
         self.window = int(limit)
         self._model = model.eval()
         self._special = int(model.tokenizer.num_special_tokens_to_add())
-        self._cache: dict[str, tuple[FloatArray, int]] = {}
+        unknown = getattr(model.tokenizer, "unk_token_id", None)
+        self._unknown = -1 if unknown is None else int(unknown)
+        self._names = _Names(self._is_known)
+        self._cache: dict[str, tuple[FloatArray, int, float]] = {}
 
     @classmethod
     def load(cls, name: str | None = None) -> "Embedder":
@@ -106,8 +111,8 @@ class Embedder:
 
     @property
     def signature(self) -> str:
-        """Model, weights and window in one line, for the signature of a figure."""
-        return f"emb:{self.name}#{self.fingerprint}|win:{self.window}"
+        """Model, weights, window, how windows are pooled and symbols read, in one line for a figure's signature."""
+        return f"emb:{self.name}#{self.fingerprint}|win:{self.window}.mean|symbols:named"
 
     def encode(self, texts: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None) -> FloatArray:
         """Vectors of unit length, one row a text.
@@ -120,7 +125,9 @@ class Embedder:
         Parameters
         ----------
         texts : sequence of str
-            n texts. An empty text is read as the empty text; lone surrogates are read as "?".
+            n texts. An empty text is read as the empty text; lone surrogates are read as "?". A symbol that the model
+            has no token for, such as most emoji, is read as its Unicode name: all such symbols would be one token to
+            it, and so would a word that touches one.
         on_progress : callable, optional
             Called with the number of texts done and the number to do, both counted without repeats.
 
@@ -134,11 +141,12 @@ class Embedder:
         InputError
             When a vector is not finite or has no direction.
         """
-        known = self._look_up([_readable(text) for text in texts], on_progress)
+        readable = [self._readable(text) for text in texts]
+        known = self._look_up(readable, on_progress)
         dimensions = int(self._model.get_embedding_dimension() or 0)
         vectors = np.empty((len(texts), dimensions), dtype=np.float64)
-        for row, text in enumerate(texts):
-            vectors[row] = known[_readable(text)][0]
+        for row, text in enumerate(readable):
+            vectors[row] = known[text][0]
         return vectors
 
     def windows(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -154,23 +162,44 @@ class Embedder:
         numpy.ndarray
             n counts, 1 or more.
         """
-        counts: dict[str, int] = {}
+        return self.how_read(texts)[0]
+
+    def how_read(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """Number of windows of each text, and the share of its tokens that the model does not know."""
+        readable = [self._readable(text) for text in texts]
+        found: dict[str, tuple[int, float]] = {}
         unread: list[str] = []
-        for text in dict.fromkeys(_readable(text) for text in texts):
+        for text in dict.fromkeys(readable):
             if text in self._cache:
-                counts[text] = self._cache[text][1]
+                found[text] = self._cache[text][1:]
             else:
                 unread.append(text)
         for start in range(0, len(unread), BLOCK):
             block = unread[start : start + BLOCK]
-            owners, _ = self._cut(block)
-            counts.update(zip(block, np.bincount(owners, minlength=len(block)).tolist(), strict=True))
-        return np.array([counts[_readable(text)] for text in texts], dtype=np.int64)
+            found.update(zip(block, self._tally(len(block), *self._cut(block)), strict=True))
+        windows = np.array([found[text][0] for text in readable], dtype=np.int64)
+        return windows, np.array([found[text][1] for text in readable], dtype=np.float64)
+
+    def _tally(self, n: int, owners: npt.NDArray[np.int64], ids: list[list[int]]) -> list[tuple[int, float]]:
+        """Number of windows and share of unknown tokens of each of n texts."""
+        windows = np.bincount(owners, minlength=n)
+        sizes = np.bincount(owners, [max(len(window) - self._special, 0) for window in ids], minlength=n)
+        unknown = np.bincount(owners, [window.count(self._unknown) for window in ids], minlength=n)
+        return list(zip(windows.tolist(), (unknown / np.maximum(sizes, 1)).tolist(), strict=True))
+
+    def _is_known(self, symbol: str) -> bool:
+        """Whether the model has a token for a symbol."""
+        return self._unknown not in self._model.tokenizer(symbol)["input_ids"]
+
+    def _readable(self, text: str) -> str:
+        """The text as the model is given it: lone surrogates as "?", symbols without a token by their names."""
+        text = _encodable(text)
+        return text if text.isascii() else text.translate(self._names)
 
     def _look_up(
         self, texts: list[str], on_progress: Callable[[int, int], None] | None
-    ) -> dict[str, tuple[FloatArray, int]]:
-        """Vector and number of windows of every different text, from the cache or from the model."""
+    ) -> dict[str, tuple[FloatArray, int, float]]:
+        """Vector and tally of every different text, from the cache or from the model."""
         # Held here as well as in the cache, since the cache may drop a text before the call ends.
         known = {text: self._cache[text] for text in texts if text in self._cache}
         # Sorted, so that the batches, and with them the last bits, do not depend on the order given.
@@ -199,8 +228,10 @@ class Embedder:
         )
         return np.asarray(cut["overflow_to_sample_mapping"], dtype=np.int64), cut["input_ids"]
 
-    def _read(self, texts: list[str], report: Callable[[float], None] | None) -> Iterator[tuple[FloatArray, int]]:
-        """Vector and number of windows of each text, all read by the model."""
+    def _read(
+        self, texts: list[str], report: Callable[[float], None] | None
+    ) -> Iterator[tuple[FloatArray, int, float]]:
+        """Vector and tally of each text, all read by the model."""
         owners, ids = self._cut(texts)
         lengths = np.array([len(window) for window in ids], dtype=np.int64)
         vectors = self._forward(ids, lengths, report)
@@ -215,8 +246,8 @@ class Embedder:
                 f"model '{self.name}' gives no finite direction for the text {texts[wrong[0]][:60]!r}: "
                 "check its weights, or drop the text"
             )
-        counts = np.bincount(owners, minlength=len(texts))
-        return ((sums[row] / norms[row], int(counts[row])) for row in range(len(texts)))
+        tallies = self._tally(len(texts), owners, ids)
+        return ((sums[row] / norms[row], *tallies[row]) for row in range(len(texts)))
 
     def _forward(
         self, ids: list[list[int]], lengths: npt.NDArray[np.int64], report: Callable[[float], None] | None
@@ -250,7 +281,24 @@ def _part(on_progress: Callable[[int, int], None], before: int, size: int, total
     return lambda share: on_progress(before + int(share * size), total)
 
 
-def _readable(text: str) -> str:
+class _Names(dict[int, str | int]):
+    """For `str.translate`: the spaced name of each symbol that is not known, every other character itself."""
+
+    def __init__(self, is_known: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._is_known = is_known
+
+    def __missing__(self, point: int) -> str | int:
+        symbol, read = chr(point), point
+        if unicodedata.category(symbol) in SYMBOLS and not self._is_known(symbol):
+            name = unicodedata.name(symbol, "")
+            self[point] = f" {name.lower()} " if name else read
+        else:
+            self[point] = read
+        return self[point]
+
+
+def _encodable(text: str) -> str:
     """The text with every lone surrogate, which no tokeniser takes, as "?"."""
     return text.encode("utf-8", errors="replace").decode("utf-8")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from diversity.views import Answers, Undefined
 
@@ -17,6 +18,23 @@ PROSE = (
     "The cat sat on the mat and purred.",
     "A dog ran through the park at dawn.",
 )
+PASSAGES = (
+    "# Cats\n\nThe cat sat on the mat, and it slept. It did not wake when she came home!\n\n- milk\n- fish",
+    "# Dogs\n\nThe dog lay on the rug, and it slept. It did not wake; nobody had called it.\n\n- bones\n- meat",
+    "You should have a bird. Why? Because they sing (well, most of them do) from the first light until dark.",
+)
+# Long enough for measures that draw or read a window of 50 words.
+LONG = (
+    "The ferry left the old harbour before dawn, and nobody on the cold quay waved. In the galley the cook sang a song "
+    "about rain while the captain, who had crossed this strait for years, wrote the name of every gull he knew "
+    "into the margin of the log. By noon the fog had lifted, the coast was gone, and the sea lay flat as glass.",
+    "The ferry left the old harbour before dusk, and everyone on the cold quay waved. In the galley the cook slept "
+    "while the captain, who had never crossed this strait, wrote a letter to his sister about the price of rope and oranges. "
+    "By midnight the fog had come down, the coast was gone, and the sea rose in long black hills under the stars.",
+    "My aunt kept seven clocks in her kitchen, and no two of them agreed. When guests asked for the time she let them "
+    "choose, since one hour was as good as another to a woman who baked bread all night and slept through most of the "
+    "day. After she died we stopped the clocks one by one; the house grew so quiet that we could hear the flour settle.",
+)
 CODE = (
     "def add(a, b):\n    return a + b",
     "def add(x, y):\n    # their sum\n    return x + y",
@@ -24,17 +42,48 @@ CODE = (
 )
 # Hand-set directions stand in for an embedding model: the first two nearly agree, the third is elsewhere.
 DIRECTIONS = np.array([[1.0, 0.0, 0.0], [0.96, 0.28, 0.0], [0.0, 0.6, 0.8]])
+# For measures between two checkpoints, some of which need many answers: the places and times of a day, told twice.
+PLACES = ("harbour", "market", "chapel", "orchard", "station", "library", "bridge", "kitchen")
+PRE_TOLD = tuple(f"The {place} was quiet at {hour}." for hour in ("dawn", "noon", "dusk") for place in PLACES)
+POST_TOLD = tuple(f"At {hour} the {place} was full of song." for hour in ("dawn", "noon", "dusk") for place in PLACES)
+
+
+def angles(texts: Sequence[str]) -> NDArray[np.float64]:
+    """Return a direction in the plane for each of the texts above, those of the second telling turned by a little."""
+    told = PRE_TOLD + POST_TOLD
+    turns = np.array([told.index(t) * 0.21 + 0.3 * (t in POST_TOLD) for t in texts])
+    return np.stack([np.cos(turns), np.sin(turns)], axis=1)
+
+
+def sides_for(metric: Metric) -> list[Answers]:
+    """Return the answers of two checkpoints to one prompt, which a measure between them can be shown on."""
+    behaviours = tuple(str(i % 3) for i in range(len(PRE_TOLD)))
+    return [Answers(told, encode=angles, behaviours=behaviours) for told in (PRE_TOLD, POST_TOLD)]
 
 
 def answers_for(metric: Metric) -> Answers:
-    """Return three answers that the metric can be shown on."""
-    code = metric.needs == "trees"
+    """Return three answers that the metric can be shown on: short ones, where it is defined for them."""
+    short = _answers({"trees": CODE, "prose": PASSAGES}.get(metric.needs, PROSE), code=metric.needs == "trees")
+    try:
+        metric.function(short)
+    except Undefined:
+        return _answers(LONG)
+    return short
+
+
+def _answers(texts: Sequence[str], *, code: bool = False) -> Answers:
     return Answers(
-        CODE if code else PROSE,
+        texts,
         language="python" if code else None,
         encode=lambda _: DIRECTIONS,
         behaviours=("1", "1", "2"),
-        flags={name: np.array([True, True, False]) for name in ("valid", "empty", "refused", "loops", "truncated")},
+        flags={
+            name: np.array([True, True, False])
+            for name in ("valid", "empty", "refused", "loops", "truncated", "cut", "left_out")
+        },
+        qualities=(0.9, 0.8, 0.4),
+        windows=np.array([1, 1, 2]),
+        unknown=np.array([0.0, 0.0, 0.1]),
     )
 
 
@@ -42,14 +91,22 @@ def worked(metric: Metric) -> Iterator[str]:
     """Lines of a worked example, computed when asked for."""
     from diversity.stats import effective, pair_mean
 
-    answers = answers_for(metric)
     yield "example"
-    for text in answers.texts:
-        yield "  " + text.replace("\n", "\n  ")
+    if metric.unit == "between checkpoints":
+        sides = sides_for(metric)
+        for name, side in zip(("pre", "post"), sides, strict=True):
+            yield f"  {name}: {len(side)} answers, {side.texts[0]} {side.texts[1]} …"
+        given: list[Answers] | list[list[Answers]] = [[side] for side in sides] if metric.pooled else sides
+        stand_in = "angles in a plane"
+    else:
+        given = [answers_for(metric)]
+        for text in given[0].texts:
+            yield "  " + text.replace("\n", "\n  ")
+        stand_in = f"directions {DIRECTIONS.tolist()}"
     if metric.needs == "vectors":
-        yield f"  with directions {DIRECTIONS.tolist()} in place of embeddings"
+        yield f"  with {stand_in} in place of embeddings"
     try:
-        result = metric.function(answers)
+        result = metric.function(*given)
     except Undefined as reason:
         yield f"  undefined: {reason}"
         return

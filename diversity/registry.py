@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from diversity.domain import Domain
 from diversity.errors import UnknownName
-from diversity.views import Answers
 
-Function = Callable[[Answers], "float | NDArray[np.float64]"]
+# Takes Answers; between checkpoints two of them, and where pooled two lists of them, a prompt each.
+Function = Callable[..., "float | NDArray[np.float64]"]
 Orientation = Literal["more diverse", "less diverse", "neither"]
+Unit = Literal["within output", "within prompt", "across prompts", "between checkpoints"]
 
 FACETS = ("lexical", "syntactic", "semantic", "functional", "format", "guard")
+UNITS: tuple[Unit, ...] = ("within output", "within prompt", "across prompts", "between checkpoints")
 
 logger = logging.getLogger("diversity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A named measure of one prompt's set of answers.
+    """A named measure of a set of answers, or of two.
 
     Attributes
     ----------
@@ -40,19 +42,25 @@ class Metric:
     source : str
         The paper that defines it.
     function : callable
-        Answers of one prompt -> a number, or (`pairwise`) an n x n matrix.
+        Answers of one prompt -> a number, or (`pairwise`) an n x n matrix. Across prompts: the same, of one answer
+        to each prompt. Between checkpoints: the answers of pre and of post to one prompt -> a number, or
+        (`pooled`) two lists of them, prompt by prompt -> a number.
     pairwise : bool
         The value is the mean of the matrix off its diagonal: unbiased in n.
     headline : bool
         The facet's kernel: its shift is told as an effective number of distinct answers.
     needs : str
-        The view it reads: words, trees, vectors, or form (trees for code, word shapes for prose).
+        The view it reads: words, trees, vectors, prose (words, of prose only), or form (trees for code, word
+        shapes for prose).
     min_n : int
         Answers below which it is undefined.
     unbiased_in_n : bool
         Its expectation doesn't depend on how many answers there are.
     unit : str
-        What it is computed on: "within output", "within prompt", "across prompts" or "between checkpoints".
+        What it is computed on: "within output" (the mean over single outputs), "within prompt", "across prompts" or
+        "between checkpoints". The sign of a shift can differ between units.
+    pooled : bool
+        Between checkpoints: computed once over all prompts, not prompt by prompt.
     aliases : tuple of str
         What papers and other packages call it; also found by these names.
     confounds : str
@@ -73,10 +81,11 @@ class Metric:
     function: Function
     pairwise: bool = False
     headline: bool = False
-    needs: Literal["words", "trees", "form", "vectors"] = "words"
+    needs: Literal["words", "trees", "form", "prose", "vectors"] = "words"
     min_n: int = 2
     unbiased_in_n: bool = False
-    unit: str = "within prompt"
+    unit: Unit = "within prompt"
+    pooled: bool = False
     aliases: tuple[str, ...] = ()
     confounds: str = ""
     cost: str = "linear in the text"
@@ -98,7 +107,11 @@ class Metric:
         inner = getattr(self.function, "func", None)
         if inner is not None and own == type(self.function).__doc__:
             own = inner.__doc__ or ""
-        return cleandoc(own)
+        told = cleandoc(own)
+        if self.unit != "across prompts":
+            return told
+        first, _, rest = told.partition("\n")
+        return f"{first.rstrip('.')}: over one answer to each prompt, the mean of up to 8 draws.\n{rest}".rstrip()
 
 
 _metrics: dict[str, Metric] = {}
@@ -129,6 +142,8 @@ def metric(
     """
     if facet not in FACETS:
         raise UnknownName("facet", facet, FACETS)
+    if details.get("unit", "within prompt") not in UNITS:
+        raise UnknownName("unit", str(details["unit"]), UNITS)
 
     def register(function: Function) -> Function:
         if name in _metrics:
@@ -141,6 +156,42 @@ def metric(
     return register
 
 
+def across(name: str, **details: Any) -> Metric:
+    """Register a metric of one prompt's answers once more, over one answer to each prompt, as `NAME.across`.
+
+    Parameters
+    ----------
+    name : str
+        A metric that is registered already.
+    **details
+        What differs from it; see `Metric`. It is not in the default panel unless this says so.
+
+    Examples
+    --------
+    >>> from diversity.registry import find_metric
+    >>> find_metric("distinct_2.across").unit
+    'across prompts'
+    """
+    if name not in _metrics:
+        raise UnknownName("metric", name, _metrics)
+    original = _metrics[name]
+    confounds = f"The topics of the prompts count: compare on the same prompts only. {original.confounds}".strip()
+    given = {
+        "name": f"{name}.across",
+        "unit": "across prompts",
+        "headline": False,
+        "default": False,
+        "aliases": (f"across-input {name}",),
+        "confounds": confounds,
+        "cost": f"{original.cost}; up to 168 times over one answer a prompt (once a draw for pair means)",
+    }
+    metric = replace(original, **{**given, **details})
+    if metric.name in _metrics:
+        raise ValueError(f"metric '{metric.name}' is registered twice: give one of them another name")
+    _metrics[metric.name] = metric
+    return metric
+
+
 @cache
 def _load() -> None:
     for room in ("diversity.metrics", "diversity.domains"):
@@ -149,7 +200,9 @@ def _load() -> None:
             try:
                 loaded = entry.load()
                 if isinstance(loaded, type) and issubclass(loaded, Domain):
-                    add_domain(loaded())
+                    loaded = loaded()
+                if isinstance(loaded, Domain):
+                    add_domain(loaded)
             except Exception as error:  # noqa: BLE001 - someone else's broken plugin must not break the tool
                 logger.warning("plugin '%s' (%s) is skipped: %s", entry.name, entry.value, error)
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
+import zlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from diversity.calibration import Calibration
-from diversity.trees import Forest, Tree, parse
+from diversity.errors import InputError
+from diversity.trees import Forest, Tree, encode, read
 
-WORD = re.compile(r"\w+|[^\w\s]")
 FUNCTION_WORDS = frozenset(
     (  # noqa: SIM905 - a hundred quoted words are harder to read
         "a about above across after again against all along although am among an and another any are as at away "
@@ -31,25 +34,136 @@ FUNCTION_WORDS = frozenset(
     ).split()
 )
 Encode = Callable[[Sequence[str]], NDArray[np.float64]]
+Integers = NDArray[np.int64]
+Matrix = NDArray[np.float64]
+BLOCK = 1 << 22  # entries of a dense table made at once
+# Takes different answers and their prompt, gives each answer a label; equal labels mean the same.
+Judge = Callable[[tuple[str, ...], "str | None"], Sequence[Hashable]]
 
 
 class Undefined(Exception):
     """A metric has no value for these answers; the message says why."""
 
 
+class Words:
+    r"""The tokeniser: words and single signs, by Unicode and without a language model.
+
+    In ASCII a token is a run of letters, digits and underscores, or one sign: ``\\w+|[^\\w\\s]``. Beyond it
+
+    - a word keeps its combining marks and joiners: a Devanagari, Hebrew or decomposed Latin word is one token;
+    - scripts that write no spaces (Han, Kana, Thai, Lao, Khmer, Burmese) give one token a character: as one word a
+      sentence would share nothing with another that differs in one sign. Hangul is written with spaces: whole words;
+    - an emoji with its skin tone, its joined parts or its two flag letters is one token;
+    - format characters that show nothing (zero-width space, direction marks, byte order mark) are no tokens.
+    """
+
+    def __init__(self) -> None:
+        self.plain = re.compile(r"\w+|[^\w\s]")
+        # Text on which both patterns agree: Latin, Greek, Cyrillic, typographic signs, emoji in one piece.
+        self.simple = re.compile(
+            "[\x00-\xac\xae-\u02ff\u0370-\u0482\u048a-\u0590\u2010-\u2027\u2030-\u205f\u20a0-\u20cf\u2190-\u2bff"
+            "\U0001f300-\U0001f3fa\U0001f400-\U0001faff]*"
+        )
+
+    @cached_property
+    def unicode(self) -> re.Pattern[str]:
+        """The pattern for all of Unicode, made when first needed: it is ten times slower."""
+        marks, hidden = _category("M"), _category("Cf")
+        letter, joined = rf"[^\W{UNSPACED}]", rf"[{marks}\u200c\u200d\U0001e944-\U0001e94a\U000e0100-\U000e01ef]"
+        sign, worn = rf"[^\w\s{hidden}]", rf"[{marks}\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]*"
+        return re.compile(
+            rf"[{UNSPACED}]{joined}*+|{letter}++(?:{joined}++{letter}*+)*+|[\U0001f1e6-\U0001f1ff]{{2}}"
+            rf"|{sign}{worn}(?:\u200d{sign}{worn})*"
+        )
+
+    def _for(self, text: str) -> re.Pattern[str]:
+        return self.plain if text.isascii() or self.simple.fullmatch(text) else self.unicode
+
+    def findall(self, text: str, start: int = 0) -> list[str]:
+        """All tokens of a text from a place on."""
+        return self._for(text).findall(text, start)
+
+    def finditer(self, text: str) -> Iterator[re.Match[str]]:
+        """All tokens of a text, with their places."""
+        return self._for(text).finditer(text)
+
+
+def _category(name: str) -> str:
+    """Characters of a Unicode category, for a regular expression.
+
+    Of the basic plane: `re` keeps those in one table and would search the others one by one, at every character.
+    """
+    return "".join(re.escape(chr(c)) for c in range(0x80, 0x10000) if unicodedata.category(chr(c)).startswith(name))
+
+
+# Han with its extensions, Kana, Thai, Lao, Burmese and Khmer: letters of scripts that write no spaces.
+UNSPACED = (
+    "\u3005-\u3007\u3021-\u3029\u3031-\u3035\u3038-\u303c\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff66-\uff9f\U00016fe0-\U00018cff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
+    "\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff\u19e0-\u19ff"
+)
+WORD = Words()
+
+# mteval-v13a: signs stand alone; a period or comma between digits does not, a dash after a digit does.
+ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
+SIGNS_13A = (
+    (re.compile(r"([{-~\[-` -&(-+:-@/])"), r" \1 "),
+    (re.compile(r"([^0-9])([.,])"), r"\1 \2 "),
+    (re.compile(r"([.,])([^0-9])"), r" \1 \2"),
+    (re.compile(r"([0-9])(-)"), r"\1 \2 "),
+)
+
+
+def _tokens_13a(text: str) -> list[str]:
+    text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
+    for entity, sign in ENTITIES if "&" in text else ():
+        text = text.replace(entity, sign)
+    text = f" {text} "
+    for pattern, apart in SIGNS_13A:
+        text = pattern.sub(apart, text)
+    return text.split()
+
+
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """All n-grams of a set of answers, as integers.
+    """All n-grams of one order in a set of answers, as integers.
 
     `ids`, `owners` and `starts` have one entry an n-gram, in reading order: which n-gram it is (0 to
     distinct - 1), in which answer, and at which word of the answers laid end to end. No n-gram crosses from
-    one answer into the next.
+    one answer into the next. `sorted_starts` holds the starts by n-gram, and in reading order within one;
+    `sorted_ids` the n-gram at each of them. `places` holds the n-gram that starts at each word, where one does.
     """
 
-    ids: NDArray[np.int64]
-    owners: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    ids: Integers
+    owners: Integers
+    starts: Integers
     distinct: int
+    sorted_starts: Integers
+    sorted_ids: Integers
+    places: Integers
+
+    @property
+    def counts(self) -> Integers:
+        """How often each n-gram occurs, all answers pooled."""
+        return np.bincount(self.sorted_ids, minlength=self.distinct)
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """How often each answer has each of its n-grams: one entry for each pair that occurs, by n-gram, then answer.
+
+    `first` is the entry at which each n-gram begins.
+    """
+
+    ids: Integers
+    owners: Integers
+    counts: Integers
+    first: Integers
+
+    @property
+    def holders(self) -> Integers:
+        """How many answers have each n-gram."""
+        return np.diff(np.append(self.first, len(self.ids)))
 
 
 class Sequences:
@@ -57,14 +171,83 @@ class Sequences:
 
     Parameters
     ----------
-    items : list of n lists of str
+    items : sequence of n sequences of str
+        The tokens of each answer. A plain string is the sequence of its characters.
     """
 
-    def __init__(self, items: list[list[str]]) -> None:
-        self.items = items
-        self.lengths = np.array([len(i) for i in items], dtype=np.int64)
+    def __init__(self, items: Sequence[Sequence[str]]) -> None:
+        self.lengths: Integers = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
+        self._items: Sequence[Sequence[str]] | None = items
+        self._numbered: tuple[Integers, list[str]] | None = None
         self._grams: dict[int, Grams] = {}
-        self._incidence: dict[int, NDArray[np.float32]] = {}
+        self._cells: dict[int, Cells] = {}
+        self._shared: dict[tuple[int, bool], Matrix] = {}
+        self._matches: dict[int, Integers] = {}
+
+    @classmethod
+    def of_numbers(cls, numbers: Integers, lengths: Integers) -> Sequences:
+        """Return sequences of tokens that are numbers already, from 0 and laid end to end."""
+        made = cls([])
+        made.lengths = lengths
+        made._numbered = numbers, list(map(str, range(int(numbers.max(initial=-1)) + 1)))
+        made._items = None
+        return made
+
+    def mapped(self, rename: Callable[[str], str | None]) -> Sequences:
+        """Return the sequences with every token renamed; one renamed to None is left out."""
+        ids, vocabulary = self._numbers()
+        names = list(map(rename, vocabulary))
+        renamed = {name: number for number, name in enumerate(dict.fromkeys(n for n in names if n is not None))}
+        table = np.array([-1 if name is None else renamed[name] for name in names], dtype=np.int64)
+        moved = table[ids]
+        kept = moved >= 0
+        result = Sequences([])
+        result.lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
+        result._numbered = moved[kept], list(renamed)
+        result._items = None
+        return result
+
+    def _numbers(self) -> tuple[Integers, list[str]]:
+        """All tokens laid end to end as numbers, and the token that each number stands for."""
+        if self._numbered is None:
+            items = self._items or []
+            if items and all(isinstance(item, str) for item in items):
+                codes = np.frombuffer("".join(items).encode("utf-32-le", "surrogatepass"), dtype="<u4")  # type: ignore[arg-type]
+                distinct, ids = np.unique(codes, return_inverse=True)
+                self._numbered = ids.astype(np.int64), [chr(code) for code in distinct]
+            else:
+                numbers: defaultdict[str, int] = defaultdict()
+                numbers.default_factory = numbers.__len__
+                total = int(self.lengths.sum())
+                ids = np.fromiter(map(numbers.__getitem__, chain.from_iterable(items)), dtype=np.int64, count=total)
+                self._numbered = ids, list(numbers)
+        return self._numbered
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """The token that each number of `grams(1).ids` stands for."""
+        return self._numbers()[1]
+
+    @property
+    def items(self) -> Sequence[Sequence[str]]:
+        """The tokens of each answer."""
+        if self._items is None:
+            ids, vocabulary = self._numbers()
+            ends = np.cumsum(self.lengths)
+            self._items = [
+                [vocabulary[i] for i in ids[end - length : end]] for end, length in zip(ends, self.lengths, strict=True)
+            ]
+        return self._items
+
+    @cached_property
+    def owners(self) -> Integers:
+        """The answer that each token belongs to, all answers laid end to end."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @cached_property
+    def left(self) -> Integers:
+        """How many tokens of its answer are left at each token, itself included."""
+        return np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(int(self.lengths.sum()))
 
     def grams(self, order: int) -> Grams:
         """N-grams as integers; see `Grams`."""
@@ -73,47 +256,163 @@ class Sequences:
         return self._grams[order]
 
     def _unigrams(self) -> Grams:
-        vocabulary: defaultdict[str, int] = defaultdict()
-        vocabulary.default_factory = vocabulary.__len__
-        look_up = vocabulary.__getitem__
-        ids = np.array([look_up(token) for item in self.items for token in item], dtype=np.int64)
-        return Grams(ids, np.repeat(np.arange(len(self.items)), self.lengths), np.arange(len(ids)), len(vocabulary))
+        tokens, vocabulary = self._numbers()
+        positions = np.arange(len(tokens))
+        by_token = _stable_order(tokens)
+        return Grams(tokens, self.owners, positions, len(vocabulary), by_token, tokens[by_token], tokens)
 
     def _extended(self, order: int) -> Grams:
+        """N-grams from those one shorter: a radix sort by the last token, which is at hand, then by the rest."""
         tokens, shorter = self.grams(1), self.grams(order - 1)
-        last = shorter.starts + order - 1
-        fits = last < len(tokens.ids)
-        fits[fits] = tokens.owners[last[fits]] == shorter.owners[fits]
-        joined = shorter.ids[fits] * tokens.distinct + tokens.ids[last[fits]]
-        distinct, ids = np.unique(joined, return_inverse=True)
-        return Grams(ids.astype(np.int64), shorter.owners[fits], shorter.starts[fits], len(distinct))
+        fits = self.left >= order
+        starts = np.flatnonzero(fits)
+        # A negative start wraps to the end of the last answer, where no n-gram of this order fits either.
+        by_last = tokens.sorted_starts - (order - 1)
+        by_last = by_last[fits[by_last]] if len(starts) else starts
+        sorted_starts = by_last[_stable_order(shorter.places[by_last])]
+        rest, last = shorter.places[sorted_starts], tokens.ids[sorted_starts + (order - 1)]
+        sorted_ids = np.zeros(len(sorted_starts), dtype=np.int64)
+        np.cumsum((rest[1:] != rest[:-1]) | (last[1:] != last[:-1]), out=sorted_ids[1:])
+        places = np.zeros(len(tokens.ids), dtype=np.int64)
+        places[sorted_starts] = sorted_ids
+        distinct = int(sorted_ids[-1]) + 1 if len(sorted_ids) else 0
+        return Grams(places[starts], self.owners[starts], starts, distinct, sorted_starts, sorted_ids, places)
+
+    def cells(self, order: int) -> Cells:
+        """Counts of each n-gram in each answer; see `Cells`."""
+        if order not in self._cells:
+            grams = self.grams(order)
+            ids, owners = grams.sorted_ids, self.owners[grams.sorted_starts]
+            begins = np.flatnonzero(np.append(len(ids) > 0, (ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1])))
+            ids = ids[begins]
+            first = np.flatnonzero(np.append(len(ids) > 0, ids[1:] != ids[:-1]))
+            counts = np.diff(np.append(begins, len(owners)))
+            self._cells[order] = Cells(ids, owners[begins], counts, first)
+        return self._cells[order]
+
+    def _columns(self, order: int, *, counted: bool) -> tuple[Integers, Integers]:
+        """Rows and columns of ones: a column for each n-gram or, if counted, for each n-gram and t, its t-th time."""
+        cells = self.cells(order)
+        if not counted or not len(cells.ids):
+            return cells.owners, cells.ids
+        most = np.maximum.reduceat(cells.counts, cells.first)
+        base = np.cumsum(most) - most
+        begins = np.cumsum(cells.counts) - cells.counts
+        time = np.arange(int(cells.counts.sum())) - np.repeat(begins, cells.counts)
+        return np.repeat(cells.owners, cells.counts), np.repeat(base[cells.ids], cells.counts) + time
 
     def incidence(self, order: int) -> NDArray[np.float32]:
         """Whether an answer has an n-gram: zeros and ones, shape (n, distinct n-grams)."""
-        if order not in self._incidence:
-            grams = self.grams(order)
-            self._incidence[order] = _ones(grams.owners, grams.ids, len(self.items), grams.distinct)
-        return self._incidence[order]
+        return _ones(*self._columns(order, counted=False), len(self.lengths))
 
     def occurrences(self, order: int) -> NDArray[np.float32]:
         """Whether an answer has an n-gram at least t times: zeros and ones, a column for each n-gram and t.
 
         The product of two rows is the sum of minima of their counts.
         """
-        grams = self.grams(order)
-        cell = grams.owners * grams.distinct + grams.ids
-        order_of = np.argsort(cell, kind="stable")
-        ordered = cell[order_of]
-        rank = np.arange(len(cell)) - np.searchsorted(ordered, ordered)
-        nth = grams.ids[order_of] * (rank.max(initial=0) + 1) + rank
-        distinct, columns = np.unique(nth, return_inverse=True)
-        return _ones(grams.owners[order_of], columns, len(self.items), len(distinct))
+        return _ones(*self._columns(order, counted=True), len(self.lengths))
+
+    def shared(self, order: int, *, counted: bool = False) -> Matrix:
+        """How many n-grams two answers share, shape (n, n): different ones, or the sum of minima of their counts.
+
+        The diagonal holds how many an answer has.
+        """
+        key = order, counted
+        if key not in self._shared:
+            rows, columns = self._columns(order, counted=counted)
+            self._shared[key] = _inner(rows, columns, np.ones(len(rows), dtype=np.float32), len(self.lengths))
+        return self._shared[key]
+
+    def products(self, order: int) -> Matrix:
+        """Inner products of the n-gram counts of two answers, shape (n, n)."""
+        cells = self.cells(order)
+        return _inner(cells.owners, cells.ids, cells.counts.astype(np.float64), len(self.lengths))
+
+    def matches(self, order: int) -> Integers:
+        """How many n-grams of each answer are found in the others, clipped at the most any other has, shape (n,)."""
+        if order not in self._matches:
+            cells = self.cells(order)
+            n = len(self.lengths)
+            total = np.maximum(self.lengths - order + 1, 0)
+            if len(cells.ids):
+                # Only an answer that has an n-gram more often than every other is clipped, at the second most.
+                most = np.maximum.reduceat(cells.counts, cells.first)
+                leads = cells.counts == most[cells.ids]
+                alone = leads & (np.bincount(cells.ids, weights=leads) == 1)[cells.ids]
+                second = np.maximum.reduceat(np.where(leads, 0, cells.counts), cells.first)
+                lost = cells.counts[alone] - second[cells.ids[alone]]
+                total = total - np.bincount(cells.owners[alone], weights=lost, minlength=n).astype(np.int64)
+            self._matches[order] = total
+        return self._matches[order]
+
+    def overlap(self, order: int, *, counted: bool = False) -> tuple[Matrix, NDArray[np.bool_]]:
+        """Jaccard similarity of the sets of n-grams (or, if counted, Ruzicka of their counts), and where it is defined.
+
+        It is not where neither of two answers has an n-gram; there it reads 0.
+        """
+        shared = self.shared(order, counted=counted)
+        sizes = np.diag(shared)
+        union = sizes[:, None] + sizes[None, :] - shared
+        return np.divide(shared, union, out=np.zeros_like(union), where=union > 0), union > 0
+
+    @cached_property
+    def classes(self) -> Integers:
+        """A number for each answer, the same for answers with the same tokens."""
+        return classes([item if isinstance(item, str) else tuple(item) for item in self.items])
+
+    @cached_property
+    def strings(self) -> list[str]:
+        """Each sequence as a string with one character for each token, for tools that read strings."""
+        ids = self.grams(1).ids
+        if len(ids) and ids.max() > sys.maxunicode:
+            raise Undefined(f"more than {sys.maxunicode} different words")
+        text = ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+        ends = np.cumsum(self.lengths)
+        return [text[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
 
 
-def _ones(rows: NDArray[np.int64], columns: NDArray[np.int64], height: int, width: int) -> NDArray[np.float32]:
-    table = np.zeros((height, width), dtype=np.float32)
-    table[rows, columns] = 1
+def _inner(rows: Integers, columns: Integers, values: NDArray[Any], n: int) -> Matrix:
+    """Inner products of the rows of a sparse table with n rows, given by its entries that are not 0."""
+    total: Matrix = np.zeros((n, n))
+    # Columns with one entry only add to the diagonal, which is known; most n-grams are such.
+    common = np.bincount(columns) > 1
+    kept = common[columns] if len(columns) else np.zeros(0, dtype=bool)
+    kept_rows, kept_columns, kept_values = rows[kept], (np.cumsum(common) - 1)[columns[kept]], values[kept]
+    width = max(1, BLOCK // max(1, n))
+    for begin in range(0, int(common.sum()), width):
+        inside = (kept_columns >= begin) & (kept_columns < begin + width)
+        block = _table(kept_rows[inside], kept_columns[inside] - begin, kept_values[inside], n)
+        total += block @ block.T
+    np.fill_diagonal(total, np.bincount(rows, weights=values**2, minlength=n))
+    return total
+
+
+def classes(items: Sequence[Hashable]) -> Integers:
+    """Return a number for each item, the same for equal items."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
+
+
+def _stable_order(keys: Integers) -> Integers:
+    """Stable order of non-negative integers below 2**32.
+
+    numpy's stable sort of 16-bit integers is a radix sort, some ten times faster than its sorts of 64-bit ones.
+    """
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    if len(keys) and keys.max() > np.iinfo(np.uint16).max:
+        high = (keys >> 16).astype(np.uint16)
+        order = order[np.argsort(high[order], kind="stable")]
+    return order
+
+
+def _table(rows: Integers, columns: Integers, values: NDArray[Any], height: int) -> NDArray[Any]:
+    table = np.zeros((height, int(columns.max(initial=-1)) + 1), dtype=values.dtype)
+    table[rows, columns] = values
     return table
+
+
+def _ones(rows: Integers, columns: Integers, height: int) -> NDArray[np.float32]:
+    return _table(rows, columns, np.ones(len(rows), dtype=np.float32), height)
 
 
 class Answers:
@@ -135,6 +434,14 @@ class Answers:
         What was noticed of each output of the prompt, those without an answer included.
     limit : int, optional
         Read only the first so many words of each answer (the length-matched condition).
+    prompt : str, optional
+        What was asked.
+    judge : callable, optional
+        Maps different answers and their prompt to labels; equal labels mean the same. See docs/meaning-classes.md.
+    qualities : sequence of float, optional
+        How good each answer is.
+    windows, unknown : arrays of n, optional
+        In how many windows the embedding model read each answer, and what share of its tokens it did not know.
     """
 
     def __init__(
@@ -147,17 +454,33 @@ class Answers:
         behaviours: Sequence[str] | None = None,
         flags: Mapping[str, NDArray[np.bool_]] | None = None,
         limit: int | None = None,
+        prompt: str | None = None,
+        judge: Judge | None = None,
+        qualities: Sequence[float] | None = None,
+        windows: NDArray[np.int64] | None = None,
+        unknown: NDArray[np.float64] | None = None,
     ) -> None:
-        self.texts = tuple(unicodedata.normalize("NFC", t) for t in texts)
+        # A line end is one character, however the system wrote it.
+        self.texts = tuple(unicodedata.normalize("NFC", t).replace("\r\n", "\n") for t in texts)
         self.language = language
         self.limit = limit
         self.calibration = calibration
         self.behaviours = behaviours
         self.flags = flags or {}
+        self.prompt = prompt
+        self.judge = judge
+        self.qualities = qualities
+        self.windows = windows
+        self.unknown = unknown
         self._encode = encode
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def forget(self) -> None:
+        """Drop the views that were made; they are made again when asked for."""
+        for name in [n for n in vars(self) if isinstance(getattr(type(self), n, None), cached_property)]:
+            del self.__dict__[name]
 
     @cached_property
     def read(self) -> tuple[str, ...]:
@@ -174,47 +497,159 @@ class Answers:
     @cached_property
     def shapes(self) -> Sequences:
         """The words with all but function words and punctuation replaced by their kind."""
-        return Sequences([[_shape(w) for w in words] for words in self.words.items])
+        return self.words.mapped(_shape)
+
+    @cached_property
+    def lexemes(self) -> Sequences:
+        """The words in one case, without punctuation: what measures of lexical richness count."""
+        return self.words.mapped(_lexeme)
+
+    @cached_property
+    def deflated(self) -> tuple[int, int]:
+        """Bytes of the answers, sorted and joined by line breaks, and of that under raw deflate, level 9."""
+        text = "\n".join(sorted(self.read)).encode("utf-8", "replace")
+        return len(text), len(zlib.compress(text, 9, -zlib.MAX_WBITS))
+
+    @cached_property
+    def words_13a(self) -> Sequences:
+        """The tokens of sacrebleu's default tokeniser, mteval-v13a: made for European languages."""
+        return Sequences([_tokens_13a(t) for t in self.read])
+
+    @cached_property
+    def characters(self) -> Sequences:
+        """The characters of each answer but white space."""
+        return Sequences(["".join(t.split()) for t in self.read])
+
+    @cached_property
+    def function_words(self) -> Sequences:
+        """The function words of each answer in their order, all else left out."""
+        return self.words.mapped(_function_word)
+
+    @cached_property
+    def punctuation(self) -> Sequences:
+        """The punctuation marks of each answer in their order, all else left out."""
+        return self.words.mapped(_punctuation_mark)
+
+    @cached_property
+    def programs(self) -> list[Tree]:
+        """Each answer as parsed, with what became of it in `status`."""
+        if self.language is None:
+            raise Undefined("the answers are prose, not code")
+        return [read(t, self.language) for t in self.texts]
 
     @cached_property
     def trees(self) -> list[Tree | None]:
-        """Normalised syntax tree of each answer; None where it does not parse."""
-        if self.language is None:
-            raise Undefined("the answers are prose, not code")
-        trees = [_parsed(t, self.language) for t in self.texts]
-        if self.limit is None:
-            return trees
-        # A program cut in the middle does not parse, so the whole is parsed and the window cuts its nodes.
-        ends = [len(t.encode("utf-8", "replace")) for t in self.read]
-        return [t.before(end) if t else None for t, end in zip(trees, ends, strict=True)]
+        """Syntax tree of each answer; None where it does not parse."""
+        return [tree if tree.status == "ok" else None for tree in self.programs]
 
     @cached_property
     def forest(self) -> Forest:
-        """The trees of the answers that parse, end to end; raises `Undefined` when fewer than two do."""
-        trees = [t for t in self.trees if t is not None]
-        if len(trees) < 2:
-            raise Undefined(f"{len(trees)} of {len(self)} answers parse, 2 are needed")
-        return Forest(trees)
+        """The normalised trees of the answers that parse; raises `Undefined` when fewer than two do."""
+        parsed = [i for i, tree in enumerate(self.trees) if tree is not None]
+        if len(parsed) < 2:
+            raise Undefined(f"{len(parsed)} of {len(self)} answers parse, 2 are needed")
+        numbers: dict[str, int] = {}
+        which = [numbers.setdefault(self.texts[i], len(numbers)) for i in parsed]
+        once = {which[at]: i for at, i in reversed(list(enumerate(parsed)))}
+        trees = [self.programs[once[number]] for number in range(len(numbers))]
+        if self.limit is None:
+            return Forest(trees, which=which)
+        # A program cut in the middle does not parse, so the whole is parsed and the window cuts its nodes.
+        return Forest(trees, which=which, limits=[len(encode(self.read[once[k]])) for k in range(len(numbers))])
 
     @cached_property
     def vectors(self) -> NDArray[np.float64]:
         """Unit embedding of each answer, shape (n, d); raises `Undefined` without an embedding model."""
         if self._encode is None:
             raise Undefined("no embedding model")
-        return self._encode(self.read)
+        vectors = self._encode(self.read)
+        wrong = np.flatnonzero(~(np.abs(np.linalg.norm(vectors, axis=1) - 1) < 1e-6))  # also true for NaN
+        if wrong.size:
+            raise InputError(
+                f"the embedding of {self.read[wrong[0]][:60]!r} is not finite or not of length 1: "
+                "check the model, and scale its vectors to unit length"
+            )
+        return vectors
 
     @cached_property
     def cosines(self) -> NDArray[np.float64]:
         """Cosine of every two answers, shape (n, n); exactly 1 where the texts are equal."""
         cosines = np.clip(self.vectors @ self.vectors.T, -1, 1)
-        _, same = np.unique(np.array(self.read, dtype=object).astype(str), return_inverse=True)
+        same = classes(self.read)
         cosines[same[:, None] == same[None, :]] = 1
         return cosines
 
+    @cached_property
+    def likeness(self) -> NDArray[np.float64]:
+        """The cosines through the calibration curve, in [0, 1]; clipped at 0 where there is no curve."""
+        return (self.calibration or Calibration.uncalibrated(0.0))(self.cosines)
+
+    @cached_property
+    def spectrum(self) -> NDArray[np.float64]:
+        """Eigenvalues above rounding of the cosine matrix over n, which sum to 1.
+
+        They are those of the smaller of the n x n and the d x d product of the vectors.
+        """
+        n, d = self.vectors.shape
+        product = self.cosines if n <= d else self.vectors.T @ self.vectors
+        weights = np.linalg.eigvalsh(product / n)
+        # Rounding leaves some 1e-16 where there is 0; the square root in order 0.5 would make it show.
+        weights = weights[weights > 1e-13]
+        spectrum: NDArray[np.float64] = weights / weights.sum()
+        return spectrum
+
+
+class Picked(Answers):
+    """Answers picked from other sets, whose words and trees they share.
+
+    Parameters
+    ----------
+    picks : sequence of (Answers, int), one an answer
+        The set that holds the answer, and its place there.
+    """
+
+    def __init__(self, picks: Sequence[tuple[Answers, int]]) -> None:
+        first = picks[0][0] if picks else Answers(())
+        super().__init__((), language=first.language, encode=first._encode, calibration=first.calibration)
+        self.limit = first.limit
+        self.texts = tuple(source.texts[i] for source, i in picks)
+        if all(source.behaviours is not None for source, _ in picks):
+            self.behaviours = [source.behaviours[i] for source, i in picks if source.behaviours is not None]
+        self.picks = picks
+
+    def subset(self, places: Sequence[int] | Integers) -> Picked:
+        """Return the answers at some places."""
+        return Picked([(self, int(i)) for i in places])
+
+    @cached_property
+    def read(self) -> tuple[str, ...]:
+        """The answers as far as they are read."""
+        return tuple(source.read[i] for source, i in self.picks)
+
+    @cached_property
+    def words(self) -> Sequences:
+        """Words and single punctuation marks of each answer."""
+        return Sequences([source.words.items[i] for source, i in self.picks])
+
+    @cached_property
+    def trees(self) -> list[Tree | None]:
+        """Normalised syntax tree of each answer; None where it does not parse."""
+        return [source.trees[i] for source, i in self.picks]
+
+
+def _function_word(word: str) -> str | None:
+    lower = word.lower()
+    return lower if lower in FUNCTION_WORDS else None
+
+
+def _punctuation_mark(word: str) -> str | None:
+    is_mark = unicodedata.category(word[0]).startswith("P") or (word.isascii() and not word[0].isalnum())
+    return word if is_mark and word[0] != "_" else None
+
 
 @lru_cache(maxsize=65536)
-def _parsed(text: str, language: str) -> Tree | None:
-    return parse(text, language)
+def _lexeme(word: str) -> str | None:
+    return word.casefold() if word[0].isalnum() or word[0] == "_" else None
 
 
 @lru_cache(maxsize=65536)

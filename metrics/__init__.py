@@ -5,7 +5,21 @@ if __name__ != "diversity.metrics":
 
 from importlib import import_module
 
-FAMILIES = ("kernels", "lexical", "compression", "trees", "semantic", "guards")
+FAMILIES = (
+    "kernels",
+    "lexical",
+    "richness",
+    "bleu",
+    "overlap",
+    "compression",
+    "trees",
+    "prose",
+    "semantic",
+    "clusters",
+    "guards",
+    "across",
+    "between",
+)
 
 
 def load() -> None:

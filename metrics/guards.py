@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.registry import Function, metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers, Undefined, classes
 
 MARKDOWN = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|)|\*\*[^*\n]+\*\*", re.MULTILINE)
 
@@ -37,8 +37,7 @@ def words(answers: Answers) -> float:
 )
 def duplicates(answers: Answers) -> NDArray[np.float64]:
     """Share of pairs of answers that are equal but for white space."""
-    texts = np.array([" ".join(t.split()) for t in answers.read], dtype=object).astype(str)
-    _, same = np.unique(texts, return_inverse=True)
+    same = classes([" ".join(t.split()) for t in answers.read])
     return np.equal.outer(same, same).astype(np.float64)
 
 
@@ -71,6 +70,46 @@ def parse_failures(answers: Answers) -> float:
     return float(np.mean([tree is None for tree in answers.trees]))
 
 
+@metric(
+    name="windowed",
+    facet="guard",
+    higher_is="neither",
+    range=(0, 1),
+    source="docs/semantic-kernel.md",
+    min_n=1,
+    unbiased_in_n=True,
+    confounds="Only recorded where an embedding model reads the answers.",
+)
+def windowed(answers: Answers) -> float:
+    """Share of answers longer than one window of the embedding model.
+
+    Their vectors are means over windows, which draws them together: a shift here moves the semantic facet.
+    """
+    if answers.windows is None:
+        raise Undefined("no embedding model counted its windows")
+    return float(np.mean(answers.windows > 1))
+
+
+@metric(
+    name="unknown_tokens",
+    facet="guard",
+    higher_is="neither",
+    range=(0, 1),
+    source="docs/semantic-kernel.md",
+    min_n=1,
+    unbiased_in_n=True,
+    confounds="Only recorded where an embedding model reads the answers.",
+)
+def unknown_tokens(answers: Answers) -> float:
+    """Share of an answer's tokens that the embedding model does not know, averaged over the answers.
+
+    All unknown tokens are one token to it: answers that differ in them alone have the cosine 1.
+    """
+    if answers.unknown is None:
+        raise Undefined("no embedding model counted its unknown tokens")
+    return float(np.mean(answers.unknown))
+
+
 def flagged(answers: Answers, *, flag: str) -> float:
     """Share of the prompt's outputs that carry a flag."""
     flags = answers.flags.get(flag)
@@ -85,6 +124,8 @@ FLAGS = {
     "refused": "Share of outputs that decline the request",
     "loops": "Share of outputs that repeat themselves",
     "truncated": "Share of outputs that were cut at the token limit",
+    "cut": "Share of outputs of which the length-matched condition reads the first words only",
+    "left_out": "Share of outputs that the length-matched condition leaves out, as shorter than its window",
 }
 
 

@@ -3,9 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.calibration import Calibration
 from diversity.registry import metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers, Sequences, Undefined, classes
 
 Matrix = NDArray[np.float64]
 
@@ -14,14 +13,6 @@ HEADLINE = {
     "headline": True,
     "unbiased_in_n": True,
 }
-
-
-def jaccard(incidence: NDArray[np.float32]) -> tuple[Matrix, NDArray[np.bool_]]:
-    """Jaccard similarity of the rows of a zero-one matrix, and for which pairs it is defined."""
-    shared = (incidence @ incidence.T).astype(float)
-    sizes = incidence.sum(axis=1, dtype=float)
-    union = sizes[:, None] + sizes[None, :] - shared
-    return np.divide(shared, union, out=np.zeros_like(union), where=union > 0), union > 0
 
 
 @metric(
@@ -42,7 +33,7 @@ def lexical_similarity(answers: Answers) -> Matrix:
     total = np.zeros((len(answers), len(answers)))
     defined = np.zeros_like(total)
     for order in (1, 2, 3):
-        similarity, known = jaccard(answers.words.incidence(order))
+        similarity, known = answers.words.overlap(order)
         total += similarity
         defined += known
     return np.divide(total, defined, out=np.ones_like(total), where=defined > 0)
@@ -53,7 +44,7 @@ def lexical_similarity(answers: Answers) -> Matrix:
     facet="syntactic",
     higher_is="less diverse",
     range=(0, 1),
-    source="Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011) for code; for prose Ruzicka over the "
+    source="Ruzicka over the subtree features of Shervashidze et al. 2011 for code; for prose over the "
     "n-grams of word shapes, after the part-of-speech templates of Shaib et al. 2024 (arXiv:2407.00211)",
     needs="form",
     confounds="Answers that do not parse are left out and counted. Longer programs share more common nodes.",
@@ -65,30 +56,49 @@ def syntactic_similarity(answers: Answers) -> Matrix:
 
 
 def tree_similarity(answers: Answers) -> Matrix:
+    """Ruzicka similarity of the subtrees cut to 1, 2 and 3 levels, averaged, over the normalised trees that parse.
+
+    Not the cosine of their counts, which is the published kernel and stands beside it as `wl_similarity`: the few
+    node kinds that every program has outweigh all else there, and programs of one task score 0.86 whatever they do.
+    """
+    forest = answers.forest
+    lengths = np.bincount(forest.owners, minlength=len(forest.copies))
+    levels = [
+        Sequences.of_numbers(forest.classes(level)[0], lengths).overlap(1, counted=True)[0] for level in (1, 2, 3)
+    ]
+    similarity: Matrix = np.mean(levels, axis=0)
+    return similarity[np.ix_(forest.which, forest.which)]
+
+
+def tree_cosine(answers: Answers) -> Matrix:
     """Cosine of the counts of subtrees cut to 1, 2 and 3 levels, over the normalised trees that parse."""
     forest = answers.forest
-    tables = []
-    for levels in (1, 2, 3):
-        distinct, columns = np.unique(forest.subtrees(levels), return_inverse=True)
-        cells = forest.owners * len(distinct) + columns
-        tables.append(np.bincount(cells, minlength=forest.n * len(distinct)).reshape(forest.n, -1))
-    counts = np.hstack(tables).astype(float)
-    counts /= np.linalg.norm(counts, axis=1, keepdims=True)
-    similarity: Matrix = np.clip(counts @ counts.T, 0, 1)
-    return similarity
+    counts = np.hstack([forest.counts(*forest.classes(levels)) for levels in (1, 2, 3)])
+    products = counts @ counts.T
+    lengths = np.diag(products)
+    # Whole numbers under one root: programs with equal counts are alike by exactly 1.
+    similarity: Matrix = np.clip(products / np.sqrt(np.outer(lengths, lengths)), 0, 1)
+    return similarity[np.ix_(forest.which, forest.which)]
 
 
-def shape_similarity(answers: Answers) -> Matrix:
-    """Ruzicka similarity (sum of minima over sum of maxima) of shape 3-, 4- and 5-grams, averaged."""
-    shapes = answers.shapes
-    total = np.zeros((len(answers), len(answers)))
+def ruzicka(tokens: Sequences, orders: tuple[int, ...]) -> Matrix:
+    """Ruzicka similarity (sum of minima over sum of maxima) of token n-grams, averaged over the orders.
+
+    Orders at which neither answer has an n-gram are left out; two answers without any are alike.
+    """
+    n = len(tokens.lengths)
+    total = np.zeros((n, n))
     defined = np.zeros_like(total)
-    for order in (3, 4, 5):
-        # The t-th occurrence of an n-gram as a column of its own turns minima of counts into a matrix product.
-        similarity, known = jaccard(shapes.occurrences(order))
+    for order in orders:
+        similarity, known = tokens.overlap(order, counted=True)
         total += similarity
         defined += known
     return np.divide(total, defined, out=np.ones_like(total), where=defined > 0)
+
+
+def shape_similarity(answers: Answers) -> Matrix:
+    """Ruzicka similarity of shape 3-, 4- and 5-grams, averaged."""
+    return ruzicka(answers.shapes, (3, 4, 5))
 
 
 @metric(
@@ -102,9 +112,12 @@ def shape_similarity(answers: Answers) -> Matrix:
     **HEADLINE,
 )
 def semantic_similarity(answers: Answers) -> Matrix:
-    """Probability that two answers to one prompt say the same, read from the cosine of their embeddings."""
-    calibration = answers.calibration or Calibration.uncalibrated(0.0)
-    return calibration(answers.cosines)
+    """How far two answers to one prompt say the same, beyond what unrelated answers do: 0 for those, 1 for equal ones.
+
+    The cosine of their embeddings through a curve fitted to people's judgements. It is their agreement above the
+    floor of unrelated answers, not the probability that a judge calls them the same: see docs/semantic-kernel.md.
+    """
+    return answers.likeness
 
 
 @metric(
@@ -120,5 +133,5 @@ def functional_similarity(answers: Answers) -> Matrix:
     """Whether two answers behave alike: same results on the domain's inputs, same final answer, same label."""
     if answers.behaviours is None:
         raise Undefined("no behaviour was recorded")
-    _, classes = np.unique(np.array(answers.behaviours, dtype=object).astype(str), return_inverse=True)
-    return np.equal.outer(classes, classes).astype(np.float64)
+    same = classes(answers.behaviours)
+    return np.equal.outer(same, same).astype(np.float64)

@@ -1,83 +1,292 @@
-"""Lexical measures over the words of one prompt's answers."""
+"""Lexical measures over the pooled words of one prompt's answers: how many n-grams are new, and how evenly used."""
 
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.registry import metric
-from diversity.views import Answers, Grams, Undefined
+from diversity.counts import entropy, hill, rarefied
+from diversity.registry import Function, metric
+from diversity.views import Answers, Grams, Undefined, classes
+
+VOCABULARY = 50257  # of GPT-2's tokeniser, as in Kirk et al. 2024
+DRAWS = 100
+OPENING = 3
+POOLED = "Falls with the number of answers and with their length, whatever the law they are drawn from."
+LI = "Li et al. 2016, arXiv:1510.03055"
+KIRK = "Kirk et al. 2024, arXiv:2310.06452"
+LIU = "Liu et al. 2022, arXiv:2202.13587"
+ZHANG = "Zhang et al. 2018, arXiv:1809.05972"
+
+
+def _grams(answers: Answers, order: int) -> Grams:
+    grams = answers.words.grams(order)
+    if not len(grams.ids):
+        raise Undefined(f"no answer has {order} words")
+    return grams
 
 
 def distinct_n(answers: Answers, *, order: int) -> float:
     """Share of n-grams that are different, all answers of the prompt pooled.
 
-    No n-gram crosses from one answer into the next. Undefined when no answer is long enough.
+    No n-gram crosses from one answer into the next; answers shorter than the order have none. Undefined when no
+    answer is long enough, where other packages give 0.
     """
-    grams = answers.words.grams(order)
-    if not len(grams.ids):
-        raise Undefined(f"no answer has {order} words")
+    grams = _grams(answers, order)
     return grams.distinct / len(grams.ids)
 
 
-for _order in (1, 2, 3, 4):
-    metric(
-        name=f"distinct_{_order}",
-        facet="lexical",
-        higher_is="more diverse",
-        range=(0, 1),
-        source="Li et al. 2016, arXiv:1510.03055",
-        aliases=(f"distinct-{_order}", f"dist-{_order}"),
-        confounds="Falls with the number of answers and with their length, whatever the law they are drawn from.",
-    )(partial(distinct_n, order=_order))
+def averaged_distinct(answers: Answers, *, orders: int = 5) -> float:
+    """Mean of distinct-1 to distinct-5. Undefined when no answer has five words."""
+    return float(np.mean([distinct_n(answers, order=order) for order in range(1, orders + 1)]))
 
 
-@metric(
-    name="self_bleu",
-    facet="lexical",
-    higher_is="less diverse",
-    range=(0, 1),
-    source="Zhu et al. 2018, arXiv:1802.01886; smoothing method 1 of Chen and Cherry 2014",
-    aliases=("self-bleu", "self-bleu-4"),
-    confounds="Rises with the number of answers, which are its references. Compare at equal n only.",
-)
-def self_bleu(answers: Answers) -> float:
-    """Mean BLEU-4 of each answer against all the others as references.
+def ngram_diversity_sum(answers: Answers, *, orders: int = 4) -> float:
+    """Sum of distinct-1 to distinct-4.
 
-    Sentence BLEU with uniform weights, 0.1 in place of a zero count, closest reference length (the shorter on a
-    tie): the values of nltk's `sentence_bleu` with `SmoothingFunction().method1`.
+    The `diversity` package joins the answers first and splits at single blanks, so that it also counts n-grams that
+    cross from one answer into the next; here none does. Undefined when no answer has four words.
     """
-    lengths = answers.words.lengths
-    matches = np.array([_clipped_matches(answers.words.grams(order), len(answers)) for order in (1, 2, 3, 4)])
-    possible = np.maximum(1, lengths - np.arange(4)[:, None])
-    precisions = np.where(matches > 0, matches, 0.1) / possible
-    scores = np.exp(np.log(precisions).mean(axis=0)) * _brevity(lengths)
-    # Without one shared word nltk gives 0, smoothing or not.
-    return float(np.where(matches[0] > 0, scores, 0).mean())
+    return float(sum(distinct_n(answers, order=order) for order in range(1, orders + 1)))
 
 
-def _clipped_matches(grams: Grams, n: int) -> NDArray[np.float64]:
-    """Count each answer's n-grams found in the others, clipped at the most any other has. Shape (n,)."""
-    if not len(grams.ids):
-        return np.zeros(n)
-    cells, counts = np.unique(grams.ids * n + grams.owners, return_counts=True)
-    ids, owners = np.divmod(cells, n)
-    by_count = np.lexsort((-counts, ids))
-    ids, owners, counts = ids[by_count], owners[by_count], counts[by_count]
-    first = np.flatnonzero(np.append(True, ids[1:] != ids[:-1]))
-    holders = np.diff(np.append(first, len(ids)))
-    # The cap of an answer is the largest count among the others: the second largest where it holds the largest.
-    second = np.where(holders > 1, counts[np.minimum(first + 1, len(ids) - 1)], 0)
-    group = np.repeat(np.arange(len(first)), holders)
-    cap = np.where(np.arange(len(ids)) == first[group], second[group], counts[first[group]])
-    return np.bincount(owners, weights=np.minimum(counts, cap), minlength=n).astype(np.float64)
+def rarefied_distinct(answers: Answers, *, order: int, draws: int = DRAWS) -> float:
+    """Share of different n-grams expected among 100 drawn without replacement from all answers of the prompt.
+
+    In closed form: one minus the hypergeometric chance that an n-gram is missed, summed over the n-grams. The size
+    of the draw is fixed, so that neither more answers nor longer ones lower it. Undefined below 100 n-grams.
+    """
+    counts = _grams(answers, order).counts
+    if counts.sum() < draws:
+        raise Undefined(f"{counts.sum()} {order}-grams in all, {draws} are needed")
+    return rarefied(counts, draws) / draws
 
 
-def _brevity(lengths: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Penalty for being shorter than the closest of the others, the shorter one on a tie. Shape (n,)."""
-    others = np.broadcast_to(lengths, (len(lengths), len(lengths)))
-    gap = np.abs(others - lengths[:, None]) * 2 + (others > lengths[:, None])
-    np.fill_diagonal(gap, np.iinfo(np.int64).max)
-    closest = lengths[gap.argmin(axis=1)]
-    safe = np.maximum(lengths, 1)
-    return np.where(lengths > closest, 1.0, np.where(lengths > 0, np.exp(1 - closest / safe), 0.0))
+def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: int = VOCABULARY) -> float:
+    """Different n-grams over those expected of as many drawn evenly from a vocabulary of 50,257 (EAD).
+
+    The vocabulary is a constant of the measure: the same for both checkpoints and for all orders, as Kirk et al. do.
+    Text of a few hundred words hardly repeats a word of so many by chance, so that it nearly equals distinct-n: it
+    does not take the effect of length out. `rarefied_distinct` does. Above 1 for a vocabulary set too small.
+    """
+    grams = _grams(answers, order)
+    # 1 - ((V - 1) / V)^C without the loss of digits at large V.
+    expected = -np.expm1(len(grams.ids) * np.log1p(-1 / vocabulary)) * vocabulary
+    return float(grams.distinct / expected)
+
+
+def averaged_ead(answers: Answers, *, orders: int = 5) -> float:
+    """Mean of the expectation-adjusted distinct of orders 1 to 5, over a vocabulary of 50,257.
+
+    At such a vocabulary it nearly equals the mean of distinct-1 to distinct-5, and keeps its fall with length.
+    Undefined when no answer has five words.
+    """
+    each = (expectation_adjusted_distinct(answers, order=order) for order in range(1, orders + 1))
+    return float(np.mean(list(each)))
+
+
+def ngram_entropy(answers: Answers, *, order: int, estimator: str = "plug-in") -> float:
+    """Shannon entropy of the pooled n-grams, in nats.
+
+    The plug-in estimate is too low by some (kinds - 1) / (2 n-grams); "miller-madow" adds that; "normalised" divides
+    by the logarithm of the number of n-grams, its highest value at that length.
+    """
+    grams = _grams(answers, order)
+    total = len(grams.ids)
+    plain = entropy(grams.counts)
+    if estimator == "miller-madow":
+        return plain + (grams.distinct - 1) / (2 * total)
+    if estimator == "normalised":
+        if total < 2:
+            raise Undefined(f"one {order}-gram in all, 2 are needed")
+        return plain / float(np.log(total))
+    return plain
+
+
+def ngram_hill(answers: Answers, *, order: int, q: float) -> float:
+    """Effective number of n-grams of order q (Hill number), all answers pooled.
+
+    q = 0 counts the different ones, 1 is the exponential of their entropy, 2 the inverse chance that two draws with
+    replacement agree, infinity the inverse share of the most frequent one.
+    """
+    return hill(_grams(answers, order).counts, q)
+
+
+def self_repetition(answers: Answers, *, order: int = 4) -> float:
+    """Mean over the answers of log(1 + how often its different 4-grams occur in other answers).
+
+    An n-gram counts once for each other answer that has it. Answers below four words count as 0. Undefined when no
+    answer has four words.
+    """
+    _grams(answers, order)
+    cells = answers.words.cells(order)
+    others = cells.holders[cells.ids] - 1
+    return float(np.log1p(np.bincount(cells.owners, weights=others, minlength=len(answers))).mean())
+
+
+def template_share(answers: Answers, *, order: int = 4) -> float:
+    """Share of 4-grams, each counted as often as it occurs, that two or more answers have."""
+    total = len(_grams(answers, order).ids)
+    cells = answers.words.cells(order)
+    return float(cells.counts[cells.holders[cells.ids] > 1].sum() / total)
+
+
+def openings(answers: Answers) -> NDArray[np.int64]:
+    """Return a class for each answer by its first three words; a shorter answer is its own opening."""
+    return classes([tuple(words[:OPENING]) for words in answers.words.items])
+
+
+def top_opening_share(answers: Answers) -> float:
+    """Share of answers that begin with the most common three words.
+
+    The share of a maximum is too high at small n; `same_opening` is not.
+    """
+    return float(np.bincount(openings(answers)).max() / len(answers))
+
+
+def same_opening(answers: Answers) -> NDArray[np.float64]:
+    """Share of pairs of answers that begin with the same three words."""
+    same = openings(answers)
+    return np.equal.outer(same, same).astype(np.float64)
+
+
+def _register(
+    name: str,
+    function: Function,
+    source: str,
+    *aliases: str,
+    top: float = 1,
+    more: bool = True,
+    confounds: str = POOLED,
+    default: bool = True,
+    pairwise: bool = False,
+    bottom: float = 0,
+) -> None:
+    metric(
+        name=name,
+        facet="lexical",
+        higher_is="more diverse" if more else "less diverse",
+        range=(bottom, top),
+        source=source,
+        aliases=aliases,
+        confounds=confounds,
+        default=default,
+        pairwise=pairwise,
+        unbiased_in_n=pairwise,
+    )(function)
+
+
+DRAWN = (
+    "Free of the number of n-grams. An n-gram counts as drawn apart from its neighbours, so that boilerplate which "
+    "longer answers add still lowers it: read it with the length-matched condition."
+)
+ENTROPY = "Rises with the number of answers and with their length."
+INF = float("inf")
+for _n in (1, 2, 3, 4):
+    _register(f"distinct_{_n}", partial(distinct_n, order=_n), LI, f"distinct-{_n}", f"dist-{_n}")
+_register("averaged_distinct", averaged_distinct, KIRK, "averaged distinct n-grams", "averaged_distinct_n")
+_register(
+    "ngram_diversity_sum",
+    ngram_diversity_sum,
+    "Padmakumar and He 2024, arXiv:2309.05196; Meister et al. 2023, arXiv:2202.00666",
+    "ngram_diversity_score",
+    "n-gram diversity",
+    top=4,
+    default=False,
+)
+for _n in (1, 2, 3):
+    _register(
+        f"rarefied_distinct_{_n}",
+        partial(rarefied_distinct, order=_n),
+        "Hurlbert 1971; HD-D (McCarthy and Jarvis 2007) of n-grams over a set of answers",
+        f"distinct_{_n}_rarefied",
+        confounds=DRAWN,
+    )
+_register(
+    "ead", averaged_ead, f"{LIU}; mean over orders of {KIRK}", "expectation-adjusted distinct", "averaged_ead", top=INF
+)
+for _n in (1, 2, 3, 4):
+    _register(
+        f"ead_{_n}",
+        partial(expectation_adjusted_distinct, order=_n),
+        LIU,
+        f"ead-{_n}",
+        f"expectation_adjusted_distinct_{_n}",
+        top=INF,
+        default=False,
+    )
+for _n in (1, 2, 3, 4):
+    _register(
+        f"ngram_entropy_{_n}",
+        partial(ngram_entropy, order=_n),
+        ZHANG,
+        f"ent-{_n}",
+        f"entropy-{_n}",
+        top=INF,
+        confounds=ENTROPY,
+        default=_n == 2,
+    )
+    _register(
+        f"ngram_entropy_{_n}_miller_madow",
+        partial(ngram_entropy, order=_n, estimator="miller-madow"),
+        "Miller 1955",
+        f"ent-{_n}-mm",
+        top=INF,
+        confounds=f"{ENTROPY} Less biased than the plug-in estimate, not free of bias.",
+        default=False,
+    )
+    _register(
+        f"ngram_entropy_{_n}_normalised",
+        partial(ngram_entropy, order=_n, estimator="normalised"),
+        ZHANG,
+        f"ent-{_n}-normalised",
+        f"ngram_entropy_{_n}_normalized",
+        default=False,
+    )
+for _n in (1, 2):
+    for _q, _word in ((0, "0"), (1, "1"), (2, "2"), (INF, "inf")):
+        _register(
+            f"ngram_hill_{_n}_q{_word}",
+            partial(ngram_hill, order=_n, q=_q),
+            "Hill 1973; Jost 2006",
+            f"hill number of order {_word} of {_n}-grams",
+            top=INF,
+            bottom=1,
+            confounds=ENTROPY,
+            default=False,
+        )
+_register(
+    "self_repetition",
+    self_repetition,
+    "Salkar et al. 2022; Shaib et al. 2024, arXiv:2403.00553",
+    "self_repetition_score",
+    "self-repetition",
+    top=INF,
+    more=False,
+    confounds="Rises with the number of answers and with their length.",
+)
+_register(
+    "template_share",
+    template_share,
+    "Bounded companion of self-repetition (Salkar et al. 2022)",
+    top=1,
+    more=False,
+    confounds="Rises with the number of answers and with their length.",
+)
+_register(
+    "top_opening_share",
+    top_opening_share,
+    "docs/metrics.md",
+    "opening-words mass",
+    more=False,
+    confounds="Too high at small n.",
+)
+_register(
+    "same_opening",
+    same_opening,
+    "Collision probability (Simpson 1949) of the first three words",
+    "opening collision",
+    more=False,
+    confounds="A format that every answer shares (a heading, a greeting) raises it.",
+    pairwise=True,
+)

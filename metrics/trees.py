@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 
+from diversity.metrics.kernels import tree_cosine
 from diversity.registry import metric
 from diversity.views import Answers, Undefined
 
@@ -16,10 +17,10 @@ def distinct_subtrees(answers: Answers, *, levels: int) -> float:
     Over the nodes that have so many levels below and including them.
     """
     forest = answers.forest
-    keys = forest.subtrees(levels)[forest.heights >= levels]
-    if not len(keys):
+    deep = forest.reaches(levels)
+    if not deep.any():
         raise Undefined(f"no tree has {levels} levels")
-    return len(np.unique(keys)) / len(keys)
+    return len(np.unique(forest.subtrees(levels)[deep])) / float(forest.weights[deep].sum())
 
 
 for _levels in (2, 3, 4, 5):
@@ -45,6 +46,19 @@ for _levels in (2, 3, 4, 5):
 )
 def distinct_programs(answers: Answers) -> float:
     """Share of programs whose normalised trees are different: renaming, comments and layout do not count."""
-    forest = answers.forest
-    roots = forest.full_subtrees()[forest.parents < 0]
-    return len(np.unique(roots)) / forest.n
+    programs = answers.forest.programs()
+    return len(np.unique(programs)) / len(programs)
+
+
+metric(
+    name="wl_similarity",
+    facet="syntactic",
+    higher_is="less diverse",
+    range=(0, 1),
+    source="Weisfeiler-Lehman subtree kernel (Shervashidze et al. 2011, JMLR 12), normalised to cosines",
+    needs="trees",
+    pairwise=True,
+    unbiased_in_n=True,
+    aliases=("ast_wl", "weisfeiler_lehman"),
+    confounds="Node kinds that every program has outweigh the rest: programs of one task score over 0.8.",
+)(tree_cosine)

@@ -38,7 +38,9 @@ class Words:
     def num_special_tokens_to_add(self):
         return 2
 
-    def __call__(self, texts, *, max_length, **_):
+    def __call__(self, texts, *, max_length=4, **_):
+        if isinstance(texts, str):
+            return {"input_ids": [0, *(len(word) for word in texts.split()), 0]}
         owners, windows = [], []
         for owner, text in enumerate(texts):
             words = [len(word) for word in text.split()]
@@ -76,6 +78,27 @@ def test_windows_are_counted():
     assert embedder.windows(["", "a", "a a", "a a a", "a a a a a", "a"]).tolist() == [1, 1, 1, 2, 3, 1]
     embedder.encode(["a a a"])
     assert embedder.windows(["a a a"]).tolist() == [2]
+
+
+def test_the_share_of_unknown_tokens_is_counted_with_or_without_the_cache():
+    tokenizer = Words()
+    tokenizer.unk_token_id = 7  # any word of seven letters
+    embedder = WordEmbedder(tokenizer=tokenizer)
+    texts = ["", "a", "unknown a a", "unknown unknown", "a"]
+    expected = [0, 0, 1 / 3, 1, 0]
+    assert embedder.how_read(texts)[1].tolist() == pytest.approx(expected)
+    embedder.encode(texts)
+    windows, unknown = embedder.how_read(texts)
+    assert unknown.tolist() == pytest.approx(expected)
+    assert windows.tolist() == [1, 1, 2, 1, 1]
+
+
+def test_symbols_that_the_model_does_not_know_are_read_by_name():
+    tokenizer = Words()
+    tokenizer.unk_token_id = 1  # any word of one letter
+    embedder = WordEmbedder(tokenizer=tokenizer)
+    assert embedder._readable("a🌟b é 東 \ue000 \ud83d") == "a glowing star b é 東 \ue000 ?"
+    assert WordEmbedder()._readable("a🌟b") == "a🌟b"
 
 
 def test_equal_texts_are_read_once():
@@ -129,10 +152,10 @@ def test_a_model_that_cannot_be_read_in_windows_is_refused(change, message):
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_every_text_can_be_made_readable_and_readable_text_is_left_alone(text):
-    readable = embedding._readable(text)
+    readable = embedding._encodable(text)
     readable.encode("utf-8")
     assert len(readable) == len(text)
-    assert embedding._readable(readable) == readable
+    assert embedding._encodable(readable) == readable
 
 
 def test_a_missing_package_names_the_command_that_installs_it(monkeypatch):
@@ -179,7 +202,7 @@ def embedder():
 
 @pytest.mark.model
 def test_the_signature_names_model_fingerprint_and_window(embedder):
-    assert embedder.signature == "emb:all-MiniLM-L6-v2#bf12d8|win:256"
+    assert embedder.signature == "emb:all-MiniLM-L6-v2#bf12d8|win:256.mean|symbols:named"
 
 
 @pytest.mark.model
@@ -258,7 +281,15 @@ def test_a_surrogate_is_read_as_a_question_mark(embedder):
 
 
 @pytest.mark.model
-def test_symbols_outside_the_vocabulary_cannot_be_told_apart(embedder):
-    # A limit, stated in docs/semantic-kernel.md: both are read as the unknown token.
-    vectors = embedder.encode(["🌟", "🔮"])
-    assert vectors[0] @ vectors[1] == pytest.approx(1, abs=1e-9)
+def test_symbols_outside_the_vocabulary_are_told_apart_by_their_names(embedder):
+    vectors = embedder.encode(["🌟", "🔮", "glowing star", "ok🌟", "ok"])
+    assert vectors[0] @ vectors[1] < 0.7
+    assert vectors[0] @ vectors[2] == pytest.approx(1, abs=1e-5)
+    assert vectors[3] @ vectors[4] > 0.3  # the word that touches the symbol is read too
+    assert embedder.how_read(["🌟", "ok"])[1].tolist() == [0, 0]
+
+
+@pytest.mark.model
+def test_symbols_with_a_token_of_their_own_and_text_in_letters_are_left_alone(embedder):
+    text = "5 € + 3 × 2 → naïve 東京 עולם"
+    assert embedder._readable(text) == text

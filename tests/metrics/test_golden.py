@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diversity.metrics.kernels import jaccard
+from diversity.metrics.kernels import tree_cosine
 from diversity.registry import find_metric
 from diversity.stats import effective, pair_mean
 from diversity.views import Answers
@@ -62,7 +62,7 @@ def test_compression_ratio_is_bytes_over_raw_deflated_bytes():
     ("order", "expected"), [(1, 0.3413131313131313), (2, 0.11706460206460205), (3, 0.06555555555555556)]
 )
 def test_jaccard_of_shingles(order, expected):
-    similarity, _ = jaccard(Answers(FIVE).words.incidence(order))
+    similarity, _ = Answers(FIVE).words.overlap(order)
     assert pair_mean(similarity)[0] == pytest.approx(expected, abs=1e-12)
 
 
@@ -80,9 +80,16 @@ def test_renamed_and_commented_programs_are_one_program():
     assert value("distinct_programs", Answers(PROGRAMS, language="python")) == 3 / 4
 
 
-def test_tree_similarity_is_the_cosine_of_subtree_counts():
-    # 87/93 and 0.878…: counts of subtrees cut to 1, 2 and 3 levels, worked by hand for the first two programs
+def test_tree_similarity_is_the_mean_ruzicka_of_cut_subtrees():
+    # x + y and x - y have 11 nodes each; 10 of them, 9 of their subtrees of two levels and 8 of three are shared
     matrix = find_metric("syntactic.similarity").function(Answers(PROGRAMS, language="python"))
+    assert matrix[0, 1] == 1
+    assert matrix[0, 2] == pytest.approx((10 / 12 + 9 / 13 + 8 / 14) / 3, abs=1e-12)
+
+
+def test_tree_cosine_is_that_of_subtree_counts():
+    # 87/93 and 0.878…: counts of subtrees cut to 1, 2 and 3 levels, worked by hand for the first two programs
+    matrix = tree_cosine(Answers(PROGRAMS, language="python"))
     assert matrix[0, 1] == pytest.approx(1, abs=1e-12)
     assert matrix[0, 2] == pytest.approx(87 / 93, abs=1e-12)
     assert matrix[0, 3] == pytest.approx(0.8782218611346799, abs=1e-12)

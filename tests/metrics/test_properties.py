@@ -56,47 +56,81 @@ def directions(texts):
     return np.array([r / np.linalg.norm(r) for r in rows])
 
 
-def answers(texts, language=None):
-    flags = {n: np.arange(len(texts)) % 2 == 0 for n in ("valid", "empty", "refused", "loops", "truncated")}
-    behaviours = [str(len(t) % 3) for t in texts]
-    return Answers(texts, language=language, encode=directions, behaviours=behaviours, flags=flags)
+def answers(texts, language=None, marks=None):
+    """Answers with made-up flags and behaviours; marks, one for each text, set what a shuffle must carry along."""
+    marks = np.arange(len(texts)) if marks is None else marks
+    names = ("valid", "empty", "refused", "loops", "truncated", "cut", "left_out")
+    return Answers(
+        texts,
+        language=language,
+        encode=directions,
+        behaviours=[str(len(t) % 3) for t in texts],
+        flags=dict.fromkeys(names, marks % 2 == 0),
+        qualities=[(m % 4) / 3 for m in marks],
+        windows=1 + marks % 2,
+        unknown=(marks % 5) / 10,
+    )
 
 
-def value(metric, given_answers):
+def value(metric, *given_answers):
+    """Value of a metric of one set of answers, or of two where it is one between checkpoints."""
+    sides = [[each] for each in given_answers] if metric.pooled else given_answers
     try:
-        result = metric.function(given_answers)
+        result = metric.function(*sides)
     except Undefined:
         return None
-    return pair_mean(result)[0] if isinstance(result, np.ndarray) else result
+    found = pair_mean(result)[0] if isinstance(result, np.ndarray) else float(result)
+    return None if np.isnan(found) else found
+
+
+METRICS = [m for m in metrics().values() if m.unit != "between checkpoints"]
+BETWEEN = [m for m in metrics().values() if m.unit == "between checkpoints"]
 
 
 def cases():
-    for metric in metrics().values():
+    for metric in METRICS:
         yield pytest.param(metric, id=metric.name)
 
 
-@pytest.mark.parametrize("metric", cases())
+# Every metric reads the same answers, so that views are made once: one example for all metrics costs little more than
+# one for one. A failure names the metric.
+
+
 @given(texts=TEXTS, programs=PROGRAMS)
-@settings(max_examples=40, deadline=None)
-def test_a_value_lies_in_the_declared_range_or_is_undefined(metric, texts, programs):
+@settings(max_examples=60, deadline=None)
+def test_values_lie_in_the_declared_range_or_are_undefined(texts, programs):
     for items, language in ((texts, None), (programs, "python")):
-        found = value(metric, answers(items, language))
-        if found is not None:
-            assert metric.range[0] - 1e-9 <= found <= metric.range[1] + 1e-9
+        given_answers = answers(items, language)
+        for metric in METRICS:
+            found = value(metric, given_answers)
+            if found is not None:
+                assert metric.range[0] - 1e-9 <= found <= metric.range[1] + 1e-9, metric.name
 
 
-@pytest.mark.parametrize("metric", cases())
 @given(texts=TEXTS, programs=PROGRAMS, seed=st.integers(0, 99))
-@settings(max_examples=25, deadline=None)
-def test_the_order_of_samples_changes_nothing(metric, texts, programs, seed):
+@settings(max_examples=40, deadline=None)
+def test_the_order_of_samples_changes_nothing(texts, programs, seed):
     for items, language in ((texts, None), (programs, "python")):
-        shuffled = list(np.random.default_rng(seed).permutation(np.array(items, dtype=object)))
-        if metric.facet == "guard":
-            continue  # flags are set by position here
-        first, second = value(metric, answers(items, language)), value(metric, answers(shuffled, language))
-        assert (first is None) == (second is None)
+        order = np.random.default_rng(seed).permutation(len(items))
+        one, other = answers(items, language), answers([items[i] for i in order], language, order)
+        for metric in METRICS:
+            first, second = value(metric, one), value(metric, other)
+            assert (first is None) == (second is None), metric.name
+            if first is not None:
+                assert first == pytest.approx(second, abs=1e-9), metric.name
+
+
+@given(texts=TEXTS, others=TEXTS, seed=st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_between_checkpoints_range_and_order(texts, others, seed):
+    order = np.random.default_rng(seed).permutation(len(others))
+    pre, post, shuffled = answers(texts), answers(others), answers([others[i] for i in order], marks=order)
+    for metric in BETWEEN:
+        first, second = value(metric, pre, post), value(metric, pre, shuffled)
+        assert (first is None) == (second is None), metric.name
         if first is not None:
-            assert first == pytest.approx(second, abs=1e-9)
+            assert metric.range[0] - 1e-9 <= first <= metric.range[1] + 1e-9, metric.name
+            assert first == pytest.approx(second, abs=1e-9), metric.name
 
 
 @pytest.mark.parametrize("metric", [c for c in cases() if c.values[0].pairwise])
@@ -114,7 +148,26 @@ def test_a_pairwise_matrix_is_symmetric_and_equal_texts_are_alike(metric, texts,
         assert np.allclose(np.diag(matrix), alike, atol=1e-9)
 
 
-@pytest.mark.parametrize("metric", [c for c in cases() if c.values[0].higher_is != "neither"])
+SCENES = [
+    "the cat sat on the mat today, then the cat left the mat and slept on the warm roof until noon came round, and "
+    "the mat lay there in the sun without the cat",
+    "we saw nine green ships! nobody waved back. Their captain drank cold tea while thunder rolled over distant hills; "
+    "by evening rain had washed every deck clean",
+    "run! run, he cried aloud; but Maria kept reading her novel as if words were written for someone else, turning "
+    "page after page beside a dying fire",
+    "Ada went home 7 times before spring arrived, each visit shorter than its forerunner: dust, silence, old letters, "
+    "one unpaid bill, and three keys that opened nothing",
+]
+# What is measured within each answer says nothing of how answers differ. Metrics of prose read sentences and layout,
+# which these answers hardly have: see test_prose.py.
+ORIENTED = [
+    c
+    for c in cases()
+    if c.values[0].higher_is != "neither" and c.values[0].needs != "prose" and c.values[0].unit != "within output"
+]
+
+
+@pytest.mark.parametrize("metric", ORIENTED)
 def test_identical_answers_are_no_more_diverse_than_different_ones(metric):
     if metric.needs == "trees":
         same = answers(["def f(x):\n    return x"] * 4, "python")
@@ -122,10 +175,9 @@ def test_identical_answers_are_no_more_diverse_than_different_ones(metric):
             ["def f(x):\n    return x", "f = lambda x: x", "class A:\n    y = 1", "for i in z:\n    print(i)"], "python"
         )
     else:
-        same = answers(["the cat sat on the mat today"] * 4)
-        other = answers(
-            ["the cat sat on the mat today", "we saw nine green ships", "run! run, he cried aloud", "Ada went home 7 times"]
-        )
+        # Long enough for what is drawn or windowed: over 100 trigrams in all.
+        same = answers([SCENES[0]] * 4)
+        other = answers(SCENES)
     sign = 1 if metric.higher_is == "more diverse" else -1
     assert sign * value(metric, same) < sign * value(metric, other)
 
@@ -133,8 +185,49 @@ def test_identical_answers_are_no_more_diverse_than_different_ones(metric):
 @pytest.mark.parametrize("metric", [c for c in cases() if c.values[0].needs in {"trees", "form"}])
 def test_renaming_reformatting_and_comments_leave_tree_metrics_unchanged(metric):
     plain = ["def f(a, b):\n    return (a + b) * 2", "def f(a, b):\n    t = a\n    t += b\n    return 2 * t"]
-    renamed = ["def f(x,y):\n  # doubled\n  return (x+y)*2", "def f(p, q):\n    'Twice.'\n\n    s = p\n    s += q\n    return 2*s"]
-    assert value(metric, answers(plain, "python")) == pytest.approx(value(metric, answers(renamed, "python")), abs=1e-12)
+    renamed = [
+        "def f(x,y):\n  # doubled\n  return (x+y)*2",
+        "def f(p, q):\n    'Twice.'\n\n    s = p\n    s += q\n    return 2*s",
+    ]
+    assert value(metric, answers(plain, "python")) == pytest.approx(
+        value(metric, answers(renamed, "python")), abs=1e-12
+    )
+
+
+# Compressors promise nothing of the kind. Whatever the metric, one duplicate more can raise a diversity: of four equal
+# answers and an outlier the outlier's makes the set more even. Every answer twice cannot.
+DOUBLED = [
+    c.values[0]
+    for c in ORIENTED
+    if c.values[0].facet == "lexical" and "compress" not in c.values[0].function.__module__
+]
+# For these one is enough. Distinct and EAD: the kinds stay and the n-grams grow. Template share: all that the duplicate
+# adds is shared. Self-BLEU with effective order: both copies score 1, and no other loses a match; with b the score
+# that the first copy had, the sum over the n answers cannot exceed n - 1 + b, so that the mean does not fall.
+MONOTONE = {f"distinct_{n}" for n in (1, 2, 3, 4)} | {f"ead_{n}" for n in (1, 2, 3, 4)}
+MONOTONE |= {"averaged_distinct", "ngram_diversity_sum", "ead", "self_bleu_effective", "template_share"}
+
+
+@given(texts=TEXTS)
+@settings(max_examples=40, deadline=None)
+def test_a_duplicate_of_every_answer_never_raises_a_lexical_diversity(texts):
+    one, doubled = answers(texts), answers(texts + texts)
+    for metric in DOUBLED:
+        sign = 1 if metric.higher_is == "more diverse" else -1
+        first = value(metric, one)
+        if first is not None:
+            assert sign * value(metric, doubled) <= sign * first + 1e-9, metric.name
+
+
+@given(texts=TEXTS, which=st.integers(0, 5))
+@settings(max_examples=40, deadline=None)
+def test_one_duplicate_never_raises_these_diversities(texts, which):
+    one, more = answers(texts), answers([*texts, texts[which % len(texts)]])
+    for metric in (m for m in METRICS if m.name in MONOTONE):
+        sign = 1 if metric.higher_is == "more diverse" else -1
+        first = value(metric, one)
+        if first is not None:
+            assert sign * value(metric, more) <= sign * first + 1e-9, metric.name
 
 
 def test_flipping_an_operator_changes_the_tree():
@@ -160,7 +253,13 @@ def test_the_expectation_of_a_pair_mean_does_not_depend_on_n(metric):
     from itertools import combinations
 
     pool = ["the cat sat here", "the cat sat there", "a dog ran home", "the cat sat here", "9 ships sailed off!"]
-    programs = ["def f(x):\n    return x", "def f(x):\n    return -x", "f = lambda x: x", "x = 1", "def f(x):\n    pass"]
+    programs = [
+        "def f(x):\n    return x",
+        "def f(x):\n    return -x",
+        "f = lambda x: x",
+        "x = 1",
+        "def f(x):\n    pass",
+    ]
     code = metric.needs == "trees"
     matrix = metric.function(answers(programs if code else pool, "python" if code else None))
     for n in (2, 3, 4):

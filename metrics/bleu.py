@@ -1,0 +1,250 @@
+"""BLEU among the answers to one prompt: each against all others (self-BLEU), and each against each."""
+
+from functools import partial
+from inspect import cleandoc
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diversity.registry import Function, metric
+from diversity.views import Answers, Sequences, Undefined
+
+Array = NDArray[np.float64]
+Lengths = NDArray[np.int64]
+
+EPSILON, K, ALPHA = 0.1, 5, 5  # the constants of nltk's SmoothingFunction
+
+
+def score(matches: Array, lengths: Lengths, penalty: Array, *, smoothing: int = 1, effective: bool = False) -> Array:
+    """Sentence BLEU from clipped matches, with uniform weights.
+
+    Parameters
+    ----------
+    matches : array, one row an order
+        Matches of order 1, 2, ... of any number of answers with their references. Smoothing 5 and 7 read one order
+        more than the score is made of.
+    lengths : array
+        Lengths of the answers, of a shape that fits a row of `matches`.
+    penalty : array
+        The brevity penalty, likewise.
+    smoothing : int
+        Which `SmoothingFunction` of nltk (Chen and Cherry 2014). 0 is none: a missing order makes the score 0, where
+        nltk gives some 1e-78. 5 and 7 can exceed 1. 6 is undefined where an answer shares no trigram.
+    effective : bool
+        Leave out the orders that an answer is too short for, as sacrebleu does.
+    """
+    orders = len(matches) - (smoothing in {5, 7})
+    possible = np.stack([np.broadcast_to(np.maximum(lengths - g, 0), matches.shape[1:]) for g in range(len(matches))])
+    precisions = _smoothed(matches, possible, lengths, smoothing)[:orders]
+    counted = np.where(possible[:orders] > 0, 1, 0) if effective else np.ones_like(precisions)
+    with np.errstate(divide="ignore"):
+        # nltk leaves a precision that smoothing left at 0 out of the product: it counts as 1. Method 0 does not.
+        logs = np.where((precisions > 0) | (smoothing == 0), np.log(precisions), 0)
+    total = np.where(counted > 0, logs, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
+    # Without one shared word nltk and sacrebleu give 0, smoothing or not.
+    scores: Array = np.where(matches[0] > 0, np.exp(total) * penalty, 0.0)
+    return scores
+
+
+def _smoothed(matches: Array, possible: Array, lengths: Lengths, smoothing: int) -> Array:
+    """Precisions of each order, smoothed as nltk's SmoothingFunction does it."""
+    whole = np.maximum(possible, 1)
+    plain: Array = matches / whole
+    missing = matches == 0
+    if smoothing == 0:
+        return plain
+    if smoothing == 1:
+        return np.where(missing, EPSILON / whole, plain)
+    if smoothing == 2:
+        added: Array = (matches + 1) / (whole + 1)
+        added[0] = plain[0]
+        return added
+    if smoothing == 3:
+        return np.where(missing, 0.5 ** np.cumsum(missing, axis=0) / whole, plain)
+    if smoothing == 4:
+        share = np.log(np.maximum(lengths, 1)) / K
+        return np.where(missing, 0.5 ** np.cumsum(missing, axis=0) * share / whole, plain)
+    if smoothing == 6:
+        return _interpolated(matches, possible, plain)
+    # 5 averages each order with the one before, already averaged, and the one after; 7 does so after 4.
+    start = _smoothed(matches, possible, lengths, 4) if smoothing == 7 else plain
+    start[-1] = plain[-1]
+    averaged, before = start.copy(), start[0] + 1
+    for order in range(len(start) - 1):
+        before = averaged[order] = (before + start[order] + start[order + 1]) / 3
+    return averaged
+
+
+def _interpolated(matches: Array, possible: Array, plain: Array) -> Array:
+    """Orders above 2 drawn to what the ratio of the two orders before predicts."""
+    # An answer that shares no word has the score 0 whatever the smoothing.
+    if ((matches[2] == 0) & (matches[0] > 0)).any():
+        raise Undefined("an answer shares no trigram, which smoothing method 6 needs")
+    result = plain.copy()
+    for order in range(2, len(plain)):
+        before = result[order - 2]
+        prior = np.divide(result[order - 1] ** 2, before, out=np.zeros_like(before), where=before > 0)
+        result[order] = (matches[order] + ALPHA * prior) / (possible[order] + ALPHA)
+    return result
+
+
+def brevity(lengths: Lengths, references: Lengths) -> Array:
+    """Brevity penalty of answers against references of given lengths; 0 for an empty answer."""
+    ratio = references / np.maximum(lengths, 1)
+    return np.where(lengths > references, 1.0, np.where(lengths > 0, np.exp(1 - ratio), 0.0))
+
+
+def closest_of_others(lengths: Lengths) -> Lengths:
+    """Length closest to each among the others, the shorter one on a tie. Shape (n,), n of 2 or more."""
+    order = np.argsort(lengths, kind="stable")
+    ordered = lengths[order]
+    # Sorted, the closest other is a neighbour.
+    below = np.append(np.iinfo(np.int32).min, ordered[:-1])
+    above = np.append(ordered[1:], np.iinfo(np.int32).max)
+    closest = np.empty_like(lengths)
+    closest[order] = np.where(ordered - below <= above - ordered, below, above)
+    return closest
+
+
+def each_against_others(tokens: Sequences, *, orders: int = 4, smoothing: int = 1, effective: bool = False) -> Array:
+    """BLEU of each answer with all the others as references, shape (n,)."""
+    lengths = tokens.lengths
+    read = orders + (smoothing in {5, 7})
+    matches = np.array([tokens.matches(order) for order in range(1, read + 1)], dtype=np.float64)
+    penalty = brevity(lengths, closest_of_others(lengths))
+    scores = score(matches, lengths, penalty, smoothing=smoothing, effective=effective)
+    if effective and (lengths == 0).sum() > 1:
+        scores = np.where(lengths == 0, 1.0, scores)
+    return scores
+
+
+def self_bleu(answers: Answers, *, orders: int = 4, smoothing: int = 1, effective: bool = False) -> float:
+    """Mean BLEU of each answer against all the others as references.
+
+    Sentence BLEU with uniform weights over the orders, a smoothing of nltk, and the closest reference length (the
+    shorter on a tie). An empty answer has the score 0. Without effective order two equal answers shorter than the
+    highest order score below 1: short answers look more diverse than they are.
+    """
+    return float(
+        each_against_others(answers.words, orders=orders, smoothing=smoothing, effective=effective).clip(0, 1).mean()
+    )
+
+
+def self_bleu_sacrebleu(answers: Answers) -> float:
+    """Mean of sacrebleu's `sentence_bleu` of each answer against all the others, from 0 to 1.
+
+    Tokens of mteval-v13a, exponential smoothing, effective order. It reads a Chinese sentence as one token.
+    """
+    return float(each_against_others(answers.words_13a, smoothing=3, effective=True).clip(0, 1).mean())
+
+
+def pair_bleu(answers: Answers, *, smoothing: int = 1, effective: bool = False) -> Array:
+    """Mean BLEU-4 of each answer against each other one, both ways.
+
+    With one reference at a time the expectation does not depend on the number of answers, as that of self-BLEU does.
+    The two ways of a pair are averaged; the mean over ordered pairs is the same. Two empty answers are alike under
+    effective order, and score 0 without.
+    """
+    tokens = answers.words
+    lengths = tokens.lengths
+    read = 4 + (smoothing in {5, 7})
+    matches = np.array([tokens.shared(order, counted=True) for order in range(1, read + 1)])
+    penalty = brevity(lengths[:, None], lengths[None, :])
+    one_way = score(matches, lengths[:, None], penalty, smoothing=smoothing, effective=effective).clip(0, 1)
+    if effective:
+        one_way[np.ix_(lengths == 0, lengths == 0)] = 1
+    scores: Array = (one_way + one_way.T) / 2
+    np.fill_diagonal(scores, 1)
+    return scores
+
+
+RISES = "Rises with the number of answers, which are its references: compare at equal n only."
+SELF = "Zhu et al. 2018, arXiv:1802.01886"
+SMOOTHED = "Chen and Cherry 2014"
+
+
+def _register(
+    name: str,
+    summary: str,
+    source: str,
+    *aliases: str,
+    orders: int = 4,
+    smoothing: int = 1,
+    effective: bool = False,
+    default: bool = False,
+) -> None:
+    function: Function = partial(self_bleu, orders=orders, smoothing=smoothing, effective=effective)
+    function.__doc__ = f"{summary}.\n\n{cleandoc((self_bleu.__doc__ or '').partition(chr(10))[2])}"
+    metric(
+        name=name,
+        facet="lexical",
+        higher_is="less diverse",
+        range=(0, 1),
+        source=source,
+        aliases=aliases,
+        confounds=RISES,
+        default=default,
+    )(function)
+
+
+_register(
+    "self_bleu",
+    "Mean BLEU-4 of each answer against all the others, 0.1 in place of a zero count (nltk's method 1)",
+    f"{SELF}; smoothing method 1 of {SMOOTHED}",
+    "self-bleu",
+    "self-bleu-4",
+    "self_bleu_4",
+    default=True,
+)
+_register("self_bleu_2", "Self-BLEU of orders 1 and 2 (nltk's method 1)", SELF, "self-bleu-2", orders=2)
+_register("self_bleu_3", "Self-BLEU of orders 1 to 3 (nltk's method 1)", SELF, "self-bleu-3", orders=3)
+_register("self_bleu_5", "Self-BLEU of orders 1 to 5 (nltk's method 1)", SELF, "self-bleu-5", orders=5)
+_register(
+    "self_bleu_unsmoothed",
+    "Self-BLEU-4 without smoothing: 0 where an order is missing",
+    SELF,
+    "self_bleu_m0",
+    smoothing=0,
+)
+for _method, _what in (
+    (2, "one added to the counts of orders above 1"),
+    (3, "as NIST: 1/2, 1/4, ..."),
+    (4, "by length"),
+):
+    _register(
+        f"self_bleu_m{_method}",
+        f"Self-BLEU-4 under nltk's smoothing method {_method} ({_what})",
+        f"{SELF}; {SMOOTHED}",
+        f"self_bleu_method{_method}",
+        smoothing=_method,
+    )
+_register(
+    "self_bleu_effective",
+    "Self-BLEU-4 over the orders an answer is long enough for: equal answers score 1, however short",
+    f"{SELF}; effective order as in Post 2018, arXiv:1804.08771",
+    effective=True,
+)
+metric(
+    name="self_bleu_sacrebleu",
+    facet="lexical",
+    higher_is="less diverse",
+    range=(0, 1),
+    source=f"{SELF}; scores of Post 2018, arXiv:1804.08771",
+    aliases=("self-sacrebleu",),
+    confounds=RISES,
+    default=False,
+)(self_bleu_sacrebleu)
+for _effective in (False, True):
+    metric(
+        name="pair_bleu_effective" if _effective else "pair_bleu",
+        facet="lexical",
+        higher_is="less diverse",
+        range=(0, 1),
+        source="Shen et al. 2019, arXiv:1902.07816; homogenization score of Padmakumar and He 2024, arXiv:2309.05196",
+        pairwise=True,
+        unbiased_in_n=True,
+        aliases=() if _effective else ("pairwise_bleu", "pairwise-bleu", "homogenization_bleu", "homogenisation_bleu"),
+        confounds="Falls when the lengths of the answers differ; smoothing decides the score of short answers.",
+        cost="n^2, one product of sparse counts an order",
+        default=not _effective,
+    )(partial(pair_bleu, effective=_effective))

@@ -1,0 +1,163 @@
+"""Lexical richness within each answer: how varied its own words are. It says nothing of how the answers differ."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diversity.counts import chance_drawn
+from diversity.registry import metric
+from diversity.views import Answers, Undefined
+
+Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+WITHIN: dict[str, Any] = {
+    "facet": "lexical",
+    "higher_is": "more diverse",
+    "min_n": 1,
+    "unbiased_in_n": True,
+    "unit": "within output",
+}
+
+
+def _mean(values: Array, defined: NDArray[np.bool_], reason: str) -> float:
+    if not defined.any():
+        raise Undefined(reason)
+    return float(values[defined].mean())
+
+
+def _previous(answers: Answers) -> Integers:
+    """Place of the same word's last occurrence in the answer, -1 for its first; answers laid end to end."""
+    words = answers.lexemes
+    grams = words.grams(1)
+    places = grams.sorted_starts
+    owners = words.owners[places]
+    again = (grams.sorted_ids[1:] == grams.sorted_ids[:-1]) & (owners[1:] == owners[:-1])
+    previous = np.full(len(places), -1, dtype=np.int64)
+    previous[places[1:][again]] = places[:-1][again]
+    return previous
+
+
+@metric(
+    name="ttr",
+    range=(0, 1),
+    source="Templin 1957; reporting only",
+    aliases=("type-token ratio", "type_token_ratio"),
+    confounds="Falls with the length of the answer (Heaps' law): never compare at unequal length.",
+    default=False,
+    **WITHIN,
+)
+def ttr(answers: Answers) -> float:
+    """Share of an answer's words that are different: types over tokens.
+
+    Words are read in one case and without punctuation. It is the mean over the answers that have a word.
+    """
+    lengths = answers.lexemes.lengths
+    types = np.bincount(answers.lexemes.cells(1).owners, minlength=len(answers))
+    return _mean(types / np.maximum(lengths, 1), lengths > 0, "no answer has a word")
+
+
+@metric(
+    name="mattr",
+    range=(0, 1),
+    source="Covington and McFall 2010",
+    aliases=("moving-average type-token ratio", "mattr_50"),
+    confounds="Free of the length of the answer from 50 words up; shorter answers are left out.",
+    **WITHIN,
+)
+def mattr(answers: Answers, *, window: int = 50) -> float:
+    """Type-token ratio of an answer in a moving window of 50 words, averaged over the windows.
+
+    Words are read in one case and without punctuation. It is the mean over the answers of 50 words or more; for a
+    shorter one it is undefined, and not the ratio of the whole.
+    """
+    words = answers.lexemes
+    lengths, owners = words.lengths, words.owners
+    begins = np.cumsum(lengths) - lengths
+    place = np.arange(len(owners))
+    # A word counts as new in the windows that start after its last occurrence and reach from before it to it.
+    earliest = np.maximum(np.maximum(_previous(answers) + 1, place - window + 1), begins[owners])
+    latest = np.minimum(place, (begins + lengths - window)[owners])
+    new = np.bincount(owners, weights=np.maximum(latest - earliest + 1, 0), minlength=len(answers))
+    windows = lengths - window + 1
+    return _mean(new / (np.maximum(windows, 1) * window), windows > 0, f"no answer has {window} words")
+
+
+@metric(
+    name="hdd",
+    range=(0, 1),
+    source="McCarthy and Jarvis 2007",
+    aliases=("hd-d", "hdd_42"),
+    confounds="Free of the length of the answer from 42 words up; shorter answers are left out.",
+    **WITHIN,
+)
+def hdd(answers: Answers, *, draws: int = 42) -> float:
+    """Type-token ratio expected of 42 words drawn from an answer without replacement (HD-D).
+
+    Words are read in one case and without punctuation. It is the mean over the answers of 42 words or more.
+    """
+    words = answers.lexemes
+    cells = words.cells(1)
+    long_enough = words.lengths >= draws
+    kept = long_enough[cells.owners]
+    owners, counts = cells.owners[kept], cells.counts[kept]
+    # Few counts and lengths recur: each chance is worked out once.
+    width = int(counts.max(initial=0)) + 1
+    keys, each = np.unique(words.lengths[owners] * width + counts, return_inverse=True)
+    chances = chance_drawn(keys % width, keys // width, draws)[each]
+    drawn = np.bincount(owners, weights=chances, minlength=len(answers)) / draws
+    return _mean(drawn, long_enough, f"no answer has {draws} words")
+
+
+@metric(
+    name="mtld",
+    range=(1, float("inf")),
+    source="McCarthy and Jarvis 2010",
+    aliases=("measure of textual lexical diversity",),
+    confounds="Unreliable below some 50 to 100 words.",
+    **WITHIN,
+)
+def mtld(answers: Answers, *, threshold: float = 0.72) -> float:
+    """Mean length of runs of an answer's words whose type-token ratio stays above 0.72, read both ways.
+
+    A run closes when the ratio is 0.72 or less; the rest of the answer counts as a part of a run. Words are read in
+    one case and without punctuation. It is the mean over the answers. Undefined for an answer without a repeated
+    word, for which lexicalrichness gives the number of its words.
+    """
+    lengths = answers.lexemes.lengths
+    previous = _previous(answers)
+    repeats = np.flatnonzero(previous >= 0)
+    owners = answers.lexemes.owners[repeats]
+    begins = np.cumsum(lengths) - lengths
+    forward = (repeats - begins[owners], previous[repeats] - begins[owners])
+    # Read backwards, a word's next occurrence is its last one, and the order of the repeats is that of those.
+    backward_order = np.lexsort((-previous[repeats], owners))
+    mirrored = (begins + lengths - 1)[owners]
+    backward = ((mirrored - previous[repeats])[backward_order], (mirrored - repeats)[backward_order])
+    ends = np.cumsum(np.bincount(owners, minlength=len(answers)))
+    factors = [_factors(places, before, ends, lengths, threshold) for places, before in (forward, backward)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = (lengths / factors[0] + lengths / factors[1]) / 2
+    return _mean(values, factors[0] > 0, "no answer has a word twice")
+
+
+def _factors(places: Integers, previous: Integers, ends: Integers, lengths: Integers, threshold: float) -> Array:
+    """Count the runs of each answer from the places of its repeated words, the only ones that lower the ratio."""
+    pairs = list(zip(places.tolist(), previous.tolist(), strict=True))
+    factors = []
+    begin = 0
+    for end, length in zip(ends.tolist(), lengths.tolist(), strict=True):
+        start = repeated = closed = 0
+        for place, before in pairs[begin:end]:
+            if before >= start:
+                repeated += 1
+                read = place - start + 1
+                if (read - repeated) / read <= threshold:
+                    closed += 1
+                    start = place + 1
+                    repeated = 0
+        rest = length - start
+        factors.append(closed + (repeated / rest / (1 - threshold) if rest else 0.0))
+        begin = end
+    return np.array(factors)
