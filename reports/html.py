@@ -1,0 +1,407 @@
+"""The report as one self-contained HTML page: no request leaves it, and it reads whole without its script."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from diversity.errors import UnknownName
+from diversity.registry import find_metric
+from diversity.reports import notation, sentences, svg
+from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
+from diversity.reports.plaintext import cut, one_line, visible
+
+if TYPE_CHECKING:
+    from diversity.shift import Shift
+
+OUTPUT_LIMIT = 4_200  # characters of one output; `compare` keeps 4,000 and says what it cut
+PROMPT_LIMIT = 600
+JSON_LIMIT = 200_000
+PREVIEW = 360  # characters of an output that are read before it has to be opened
+SHOWN = 4  # outputs a side before the rest has to be opened
+
+
+def render(shift: Shift) -> str:
+    """Return the report as one HTML page.
+
+    Equal shifts give equal bytes. Whatever comes from data is escaped, and control, direction and surrogate
+    characters are shown as signs. The page allows itself no request, no inline style and no script but its own.
+    """
+    told = outline(shift)
+    style, script = _resource("report.css"), _resource("report.js")
+    page = _environment().get_template("report.html")
+    return page.render(
+        told=told,
+        title=title(told),
+        csp=_policy(style, script),
+        style=Markup(style),  # noqa: S704 - package data
+        script=Markup(script),  # noqa: S704 - package data
+        domains=[_Domain.of(i, domain, told, shift) for i, domain in enumerate(told.domains, 1)],
+        facets=_facets(told),
+        scale=svg.change_scale(_ends(told), told.margin),
+        definitions=_definitions(told),
+        settings=_settings(shift),
+        arms=_arms(shift),
+        package=shift.provenance.get("package"),
+        provenance=_json(shift.provenance),
+    )
+
+
+def _resource(name: str) -> str:
+    return files("diversity.reports.templates").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
+
+
+def _policy(style: str, script: str) -> str:
+    """The Content-Security-Policy: nothing but the one style and the one script, known by their hashes."""
+    hashes = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
+    return (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Every expression passes here, so no text from data can reach the page unseen.
+        finalize=_shown,
+    )
+    environment.globals |= {"svg": svg, "say": sentences, "write": notation, "one_line": one_line}
+    environment.filters |= {"keep": _keep}
+    return environment
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _keep(text: str) -> str:
+    """Keep a number and its unit on one line."""
+    return text.replace(" %", "\u00a0%")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """An output as it is shown: folded with its equals, cut, and previewed when long."""
+
+    index: int
+    text: str
+    count: int
+    characters: int
+
+    @property
+    def preview(self) -> str | None:
+        if len(self.text) <= PREVIEW * 1.4 and self.text.count("\n") < 14:
+            return None
+        lines = self.text[:PREVIEW].split("\n")[:10]
+        return "\n".join(lines).rstrip() + " …"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Example:
+    ident: str
+    prompt: str
+    prompt_id: str
+    pre: float | None
+    post: float | None
+    facet: str
+    sides: tuple[tuple[str, list[_Text]], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prompt:
+    prompt: str
+    prompt_id: str
+    pre: float
+    post: float
+    words: tuple[float | None, float | None]
+    example: str | None
+
+    @property
+    def ratio(self) -> float:
+        return math.log(self.post / self.pre)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facet:
+    """Per-prompt values of one facet, for its slopes."""
+
+    row: Row
+    ident: str
+    pairs: list[tuple[str, float, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measure:
+    """One row of the descriptive panel, written out; `keys` are what its columns sort by."""
+
+    name: str
+    facet: str
+    condition: str
+    higher: str
+    unit: str
+    pre: str
+    post: str
+    shift: str
+    interval: str
+    p: str
+    verdict: str
+    keys: tuple[str, ...]
+    is_effective: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Domain:
+    ident: str
+    outline: DomainOutline
+    is_code: bool
+    facets: list[_Facet]
+    prompts: list[_Prompt]
+    examples: list[_Example]
+    measures: list[_Measure]
+    conditions: list[str]
+
+    @classmethod
+    def of(cls, number: int, domain: DomainOutline, told: Outline, shift: Shift) -> _Domain:
+        ident = f"d{number}"
+        examples = [_example(f"{ident}-e{i}", e, domain, told) for i, e in enumerate(domain.examples, 1)]
+        known = {e.prompt_id: e.ident for e in examples}
+        languages = shift.provenance.get("languages") or {}
+        return cls(
+            ident=ident,
+            outline=domain,
+            is_code=bool(languages.get(domain.name)),
+            facets=[
+                _Facet(row=row, ident=f"{ident}-f{i}", pairs=_pairs(domain, str(row["facet"])))
+                for i, row in enumerate(domain.facets, 1)
+            ],
+            prompts=_prompts(domain, known),
+            examples=examples,
+            measures=[_measure(r, _definition(r["metric"])) for r in sorted(domain.metrics, key=_reading_order)],
+            conditions=[c for c in sentences.CONDITIONS if any(r["condition"] == c for r in domain.metrics)],
+        )
+
+
+def _facets(told: Outline) -> list[str]:
+    """The facets of the grid's columns, in the order in which they are named everywhere."""
+    found = {row["facet"] for domain in told.domains for row in domain.facets}
+    return [f for f in sentences.FACETS if f in found] + sorted(found - set(sentences.FACETS))
+
+
+def _ends(told: Outline) -> list[float | None]:
+    names = ("relative", "relative_low", "relative_high")
+    return [row[name] for domain in told.domains for row in domain.facets for name in names]
+
+
+def _values(prompt: Row, metric: str) -> tuple[float, float] | None:
+    pair = prompt["values"].get(metric) or {}
+    pre, post = pair.get("pre"), pair.get("post")
+    return None if pre is None or post is None else (pre, post)
+
+
+def _pairs(domain: DomainOutline, facet: str) -> list[tuple[str, float, float]]:
+    held = [(p, _values(p, f"{facet}.effective")) for p in domain.prompts]
+    return [(one_line(p["prompt"] or p["prompt_id"], 60), *values) for p, values in held if values]
+
+
+def _prompts(domain: DomainOutline, examples: Mapping[str, str]) -> list[_Prompt]:
+    """The prompts with both values of the leading facet, the most narrowed first."""
+    facet = f"{domain.lead['facet']}.effective"
+    prompts = []
+    for prompt in domain.prompts:
+        values = _values(prompt, facet)
+        if values is None:
+            continue
+        words = prompt["values"].get("words") or {}
+        prompts.append(
+            _Prompt(
+                prompt=one_line(prompt["prompt"] or prompt["prompt_id"], 110),
+                prompt_id=one_line(prompt["prompt_id"], 40),
+                pre=values[0],
+                post=values[1],
+                words=(words.get("pre"), words.get("post")),
+                example=examples.get(prompt["prompt_id"]),
+            )
+        )
+    return sorted(prompts, key=lambda p: (p.ratio, p.prompt_id))
+
+
+def _example(ident: str, example: Row, domain: DomainOutline, told: Outline) -> _Example:
+    prompt = next((p for p in domain.prompts if p["prompt_id"] == example["prompt_id"]), None)
+    values = _values(prompt, example["facet"]) if prompt else None
+    return _Example(
+        ident=ident,
+        prompt=cut(prompt["prompt"], PROMPT_LIMIT) if prompt and prompt["prompt"] else "",
+        prompt_id=example["prompt_id"],
+        pre=values[0] if values else None,
+        post=values[1] if values else None,
+        facet=str(example["facet"]).removesuffix(".effective"),
+        sides=tuple((side, _folded(example[side])) for side in ("pre", "post")),
+    )
+
+
+def _folded(outputs: Sequence[str]) -> list[_Text]:
+    """Outputs that are equal but for white space once, with their count, in the order of their first."""
+    held: dict[str, list[int]] = {}
+    for index, output in enumerate(outputs):
+        held.setdefault(" ".join(output.split()), []).append(index)
+    return [
+        _Text(
+            index=indices[0],
+            text=cut(outputs[indices[0]].strip("\n"), OUTPUT_LIMIT),
+            count=len(indices),
+            characters=len(outputs[indices[0]]),
+        )
+        for indices in held.values()
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Definition:
+    name: str
+    summary: str
+    source: str
+    higher: str
+    unit: str
+    confounds: str
+
+
+HIGHER = {"more diverse": "more diverse", "less diverse": "more alike", "neither": ""}
+
+
+@cache
+def _definition(name: str) -> _Definition | None:
+    """What the registry says of a metric; None where the plugin that measured it is not installed."""
+    try:
+        metric = find_metric(name.replace(".effective", ".similarity"))
+    except UnknownName:
+        return None
+    is_effective = metric.headline and name.endswith(".effective")
+    kernel = metric.summary[:1].lower() + metric.summary[1:]
+    return _Definition(
+        name=name,
+        summary=f"Effective number of different answers. Two answers are alike by the {kernel}"
+        if is_effective
+        else metric.summary,
+        source=metric.source,
+        higher=HIGHER["more diverse"] if is_effective else HIGHER.get(metric.higher_is, ""),
+        unit=metric.unit,
+        confounds=metric.confounds,
+    )
+
+
+def _definitions(told: Outline) -> list[_Definition]:
+    names = dict.fromkeys(r["metric"] for domain in told.domains for r in domain.metrics)
+    return [d for d in map(_definition, names) if d]
+
+
+def _reading_order(row: Row) -> tuple[int, bool, bool, str, int]:
+    """Facet by facet as they are named everywhere, its effective number first, what has no value last; then guards."""
+    facets, conditions = list(sentences.FACETS), list(sentences.CONDITIONS)
+    facet = facets.index(row["facet"]) if row["facet"] in facets else len(facets) + (row["facet"] == "guard")
+    condition = conditions.index(row["condition"]) if row["condition"] in conditions else len(conditions)
+    return facet, row["shift"] is None, not row["metric"].endswith(".effective"), row["metric"], condition
+
+
+def _measure(row: Row, known: _Definition | None) -> _Measure:
+    is_effective = str(row["metric"]).endswith(".effective")
+    if is_effective and row["pre"] is not None:
+        pre, post = notation.effective(row["pre"], row["post"])
+        ends = [None if row[c] is None else math.expm1(row[c]) for c in ("ci_low", "ci_high")]
+        shift = f"{notation.percent(row['relative'])} %"
+        interval = notation.MISSING if None in ends else f"{notation.percent(ends[0])} to {notation.percent(ends[1])} %"
+    else:
+        pre, post = (notation.number(row[c]) for c in ("pre", "post"))
+        # Between checkpoints there is one value and no pre, so the sign is not that of a change.
+        shift, low, high = (
+            notation.number(row[c], signed=row["pre"] is not None) for c in ("shift", "ci_low", "ci_high")
+        )
+        interval = notation.MISSING if notation.MISSING in (low, high) else f"{low} to {high}"
+    p = row["p_adjusted"] if row["p_adjusted"] is not None else row["p"]
+    verdict = row["verdict"] or notation.MISSING if row["shift"] is not None else "not measured"
+    relative = row["relative"] if is_effective else row["shift"]
+    return _Measure(
+        name=row["metric"],
+        facet="guard" if row["facet"] == "guard" else sentences.facet_word(row["facet"]),
+        condition=row["condition"],
+        higher=known.higher if known else "",
+        unit=row.get("unit") or (known.unit if known else ""),
+        pre=pre,
+        post=post,
+        shift=shift,
+        interval=interval,
+        p=notation.p_value(p),
+        verdict=verdict,
+        keys=tuple("" if v is None else f"{v:.9g}" for v in (row["pre"], row["post"], relative, p)),
+        is_effective=is_effective,
+    )
+
+
+SETTINGS = {
+    "m": "Reference size of the effective number",
+    "margin": "Material margin",
+    "level": "Level of the intervals",
+    "replicates": "Bootstrap replicates",
+    "seed": "Seed",
+}
+SAMPLING = {
+    "stage": "Stage",
+    "temperature": "Temperature",
+    "top_p": "Top-p",
+    "max_tokens": "Token limit",
+    "seed": "Sampling seed",
+}
+
+
+def _settings(shift: Shift) -> list[tuple[str, str]]:
+    said = []
+    # A shift read from a file has its settings in another order.
+    for key in [*(k for k in SETTINGS if k in shift.settings), *sorted(set(shift.settings) - set(SETTINGS))]:
+        value = shift.settings[key]
+        text = f"{notation.percent(value, signed=False)} %" if key in {"margin", "level"} else _plain(value)
+        said.append((SETTINGS.get(key, key), text))
+    embedding = shift.provenance.get("embedding")
+    if embedding:
+        said.append(("Embedding and calibration", str(embedding)))
+    domains = shift.provenance.get("domains") or {}
+    said += [(f"Extraction of {name}", f"version {version}") for name, version in sorted(domains.items())]
+    return said
+
+
+def _arms(shift: Shift) -> list[tuple[str, list[str]]]:
+    """Rows of the table of sampling settings: what, pre, post. Where nothing was recorded it says so."""
+    sampling = shift.provenance.get("sampling") or {}
+    sides = [sampling.get(name) or {} for name in (shift.pre, shift.post)]
+    named = [*SAMPLING, *sorted({key for side in sides for key in side} - set(SAMPLING))]
+    return [
+        (SAMPLING.get(key, key), [_plain(side[key]) if side.get(key) is not None else "not recorded" for side in sides])
+        for key in named
+        if any(side.get(key) is not None for side in sides) or key in SAMPLING
+    ]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, int | float):
+        return f"{value:g}" if isinstance(value, float) else str(value)
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    return cut(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, default=str), JSON_LIMIT)
