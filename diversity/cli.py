@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -24,26 +26,47 @@ BAD_INPUT, INTERRUPTED, INTERNAL = 2, 130, 4
 
 def main() -> None:
     """Run the command; errors a user can mend are one line and exit code 2."""
+    # Threads that spin while they wait take the core from each other: on a busy machine sampling then stands still.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    warnings.showwarning = _warn
     try:
         code = commands.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = _say("interrupted; what was sampled is kept", INTERRUPTED)
-    except KeyboardInterrupt:
+        sys.stdout.flush()
+    except (click.exceptions.Abort, KeyboardInterrupt):
         code = _say("interrupted; what was sampled is kept", INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         code = BAD_INPUT
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "diversity"
+        code = _say(f"{error.format_message().rstrip('.')}: see `{command} --help`", BAD_INPUT)
     except click.ClickException as error:
         code = _say(error.format_message(), BAD_INPUT)
     except DiversityError as error:
         code = _say(str(error), BAD_INPUT)
     except BrokenPipeError:
         # The reader of our output went away; the interpreter would complain again when it flushes.
-        sys.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        code = _say(f"{place}{error.strerror or error}: check the path, space and permissions", BAD_INPUT)
     except Exception as error:  # noqa: BLE001 - a traceback never reaches a user
         code = _internal(error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning of ours as one line; those of libraries are no business of the user."""
+    if issubclass(category, UserWarning) and "diversity" in Path(filename).parts:
+        _say(f"warning: {message}", 0)
 
 
 def _say(line: str, code: int) -> int:
@@ -271,14 +294,17 @@ def _side(given: str) -> Samples | Scores:
 
     from diversity.tables import read_table
 
-    path, _, name = given.rpartition(":")
-    if not path or Path(given).exists():
+    # Both the path and the name may hold a colon: the shortest path that is there wins, the whole before all.
+    cuts = [i for i, sign in enumerate(given) if sign == ":"]
+    cut = next((i for i in cuts if os.path.exists(given[:i])), None)  # noqa: PTH110 - Path.exists raises on long names
+    if cut is None or os.path.exists(given):  # noqa: PTH110
         return read_table(given)
+    path, name = given[:cut], given[cut + 1 :]
     table = read_table(path)
     kept = table.frame.filter(pl.col("checkpoint") == name)
     if kept.is_empty():
         known = ", ".join(table.frame["checkpoint"].unique().sort())
-        raise InputError(f"{path}: holds no checkpoint '{name[:80]}': Known: {known}")
+        raise InputError(f"{path}: holds no checkpoint '{name[:80]}': it holds {known}")
     return type(table)(kept, table.provenance)
 
 
@@ -322,9 +348,10 @@ def metrics(name: str | None, as_json: bool) -> None:
     from diversity.registry import find_metric
     from diversity.registry import metrics as known
 
-    if name:
+    if name and not as_json:
         click.echo(_explained(find_metric(name)))
         return
+    chosen = [find_metric(name)] if name else list(known().values())
     rows: list[dict[str, Any]] = [
         {
             "name": m.name,
@@ -334,7 +361,7 @@ def metrics(name: str | None, as_json: bool) -> None:
             "what": m.summary,
             "source": m.source,
         }
-        for m in known().values()
+        for m in chosen
     ]
     if as_json:
         click.echo(json.dumps([{**r, "range": [_bound(b) for b in r["range"]]} for r in rows], indent=1))
@@ -361,6 +388,7 @@ def _explained(metric: Any) -> str:
         else f"range       {low:g} to {high:g}",
         f"needs       {metric.min_n} answers or more; its expectation "
         f"{'does not depend' if metric.unbiased_in_n else 'depends'} on how many",
+        f"cost        {metric.cost}",
         f"source      {metric.source}",
     ]
     if metric.aliases:
@@ -378,9 +406,10 @@ def domains(name: str | None, as_json: bool) -> None:
     from diversity.registry import domains as known
     from diversity.registry import find_domain
 
-    if name:
+    if name and not as_json:
         click.echo(_shown(find_domain(name)))
         return
+    chosen = [find_domain(name)] if name else list(known().values())
     rows = [
         {
             "name": d.name,
@@ -389,7 +418,7 @@ def domains(name: str | None, as_json: bool) -> None:
             "rewards": ", ".join(f"{f} {r}" for f, r in d.rewards.items()) or "neutral",
             "what": _first_line(d),
         }
-        for d in known().values()
+        for d in chosen
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=1))
@@ -398,7 +427,7 @@ def domains(name: str | None, as_json: bool) -> None:
 
 
 def _first_line(domain: Any) -> str:
-    return (type(domain).__doc__ or "").strip().splitlines()[0]
+    return (type(domain).__doc__ or domain.name).strip().split("\n")[0]
 
 
 def _shown(domain: Any) -> str:
@@ -413,7 +442,9 @@ def _shown(domain: Any) -> str:
         lines += ["", "The first prompts:", *(f"  {p.prompt_id}  {p.prompt}" for p in domain.prompts[:5])]
         first = domain.prompts[0]
         lines += ["", "As a chat model is asked:", *(f"  {m['role']}: {m['content']}" for m in domain.messages(first))]
-        lines += ["", "As a base model is asked:", *(f"  {line}" for line in domain.frame(first, 0, 0).splitlines())]
+        if domain.exemplars:
+            framed = domain.frame(first, 0, 0).splitlines()
+            lines += ["", "As a base model is asked:", *(f"  {line}" for line in framed)]
     if domain.exemplars:
         messy = f"Sure! Here is what you asked for:\n\n{domain.exemplars[0][1]}"
         lines += ["", "Extraction, from:", *(f"  {line}" for line in messy.splitlines())]
@@ -425,13 +456,15 @@ def _print_table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column == "name")
     for row in rows:
-        table.add_row(*(_cell(row[c]) for c in columns))
-    Console().print(table)
+        table.add_row(*(Text(_cell(row[c])) for c in columns))  # not str: brackets would be read as markup
+    # Piped, a line is a row: grep and awk read it.
+    Console(width=None if sys.stdout.isatty() else 400).print(table)
 
 
 def _cell(value: Any) -> str:

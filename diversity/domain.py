@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from diversity.errors import InputError
 
 Reward = Literal["converge", "distinct", "neutral"]
 
-# A refusal opens the answer; the same words later are usually part of a story.
+# A refusal opens the answer, outside quotation marks, and says what it will not do for the asker. "I'm sorry" or
+# "I can't" alone opens many a story: "I can't remember the house", "I'm sorry for what I did that summer".
+_SORRY = r"(?:i(?:['’]?m| am) (?:\w+ )?sorry|sorry|i apologi[sz]e|my apologies|unfortunately)"
+_CANNOT = (
+    r"(?:i(?: cannot| can['’]?t| can not| won['’]?t| will not| must decline|(?: am|['’]m) (?:unable|not able"
+    r"|not comfortable)| (?:do not|don['’]t) (?:have the (?:ability|capability)|feel comfortable)))"
+)
+_SERVE = (
+    r"(?:help (?:you|with)|assist|provide|fulfil|create|generate|comply|produce|engage in|continue with|discuss|offer"
+    r"|respond to|do that|access|(?:write|answer|complete|share|support) (?:an?|the|that|this|your|about|stories"
+    r"|fiction|code|such|any))"
+)
 REFUSAL = re.compile(
-    r"^\W*(?:i['’]?m sorry\b|i am sorry\b|sorry,|i (?:cannot|can['’]?t|won['’]?t|am unable to|am not able to)\b"
-    r"|i['’]m unable to\b"
-    r"|as an ai\b|i(?:['’]m| am) (?:just |only )?an? (?:ai|language model)\b|unfortunately, i (?:cannot|can['’]?t)\b)",
+    r"^[^\w\"'“”‘«]*(?:"
+    rf"{_SORRY}\b[^\n]{{0,80}}?\b{_CANNOT}\b"
+    r"|(?:i(?:['’]?m| am) (?:\w+ )?sorry|sorry|i apologi[sz]e|my apologies),? but\b"
+    rf"|{_CANNOT}\b[^\n.!?]{{0,40}}?\b{_SERVE}"
+    r"|as an? (?:ai|(?:large )?language model)\b"
+    r"|i(?:['’]m| am) (?:just |only )?an? (?:(?:large |ai )?language model|ai (?:assistant|model|language))\b"
+    r")",
     re.IGNORECASE,
 )
 
@@ -74,8 +90,11 @@ class Domain:
         """The domain's prompts, in their fixed order."""
         if self.prompt_file is None:
             return ()
-        text = files("diversity.domains").joinpath(self.prompt_file).read_text(encoding="utf-8")
-        return tuple(self.read_prompt(json.loads(line)) for line in text.splitlines() if line.strip())
+        # Beside the module of the class that names the file: a domain of another package brings its own.
+        owner = next((c for c in type(self).__mro__ if "prompt_file" in vars(c)), type(self))
+        text = Path(inspect.getfile(owner)).with_name(self.prompt_file).read_text(encoding="utf-8")
+        # Not splitlines: JSON may hold U+2028 and its like unescaped.
+        return tuple(self.read_prompt(json.loads(line)) for line in text.split("\n") if line.strip())
 
     @cached_property
     def by_id(self) -> dict[str, Prompt]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,22 +16,26 @@ from numpy.typing import NDArray
 
 from diversity import __version__
 from diversity.calibration import Calibration
+from diversity.corpus import Score, across_prompts, between_checkpoints, pooled
 from diversity.domain import Domain, is_loop
 from diversity.embedding import Embedder
 from diversity.errors import InputError, MissingExtra
-from diversity.registry import FACETS, Metric, find_domain, find_metric
+from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.stats import pair_mean
 from diversity.tables import SCORES, Samples, Scores
-from diversity.views import WORD, Answers, Undefined
+from diversity.views import WORD, Answers, Judge, Undefined
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
 CONDITIONS = (ALL, VALID, MATCHED)
 SHORTEST_WINDOW = 16  # words below which a matched window says little
 WINDOW_QUANTILE = 0.2
+ARROW = " → "  # joins the names of two checkpoints in the column checkpoint of a score between them
 
 logger = logging.getLogger("diversity")
 Progress = Callable[[str, int, int], None]
+# Results by the identity of the answers and the name of the metric.
+_Measured = dict[tuple[int | str, ...], Any]
 
 
 def score(
@@ -37,29 +43,39 @@ def score(
     *,
     metrics: str | Sequence[str] = "default",
     conditions: Sequence[str] = CONDITIONS,
+    pairs: Sequence[tuple[str, str]] = (),
     embedder: Embedder | str | None = None,
+    judge: Judge | None = None,
     progress: Progress | None = None,
 ) -> Scores:
-    """Measure every prompt's answers, each checkpoint apart.
+    """Measure every prompt's answers, each checkpoint apart, and what lies across prompts and between checkpoints.
 
     Parameters
     ----------
     samples : Samples or polars.DataFrame
         Outputs of one or more checkpoints. Score the two sides of a comparison together: the window of the
         length-matched condition is set by the shorter side of each prompt.
-    metrics : "default" or a list of names, aliases and facets
-        "default" is every registered metric that fits the domain.
+    metrics : "default" or a list of names, aliases, facets and units
+        "default" is the default panel. A facet stands for its part of it, a unit ("across prompts") for all metrics
+        of that unit.
     conditions : subset of "all", "valid", "length-matched"
         Which answers are measured: all; those that pass the domain's check; all, cut to a common length.
+    pairs : sequence of (pre, post)
+        Names of checkpoints to measure one against the other. Their scores carry the checkpoint "pre → post".
     embedder : Embedder or str, optional
         An embedding model, or the name or folder of one. Default: all-MiniLM-L6-v2. Where none is installed the
         semantic scores are null and say so.
+    judge : callable, optional
+        Says which answers to a prompt mean the same, for the metrics over classes of meaning; see
+        `diversity.metrics.clusters`. Default: the embeddings, at the calibrated threshold.
     progress : callable, optional
         Called with (what, done, total).
 
     Returns
     -------
     Scores
+        A score over all prompts of a domain has the prompt_id "*"; "*/without 03" leaves the third group of prompts
+        out, from which `compare` takes its interval.
 
     Raises
     ------
@@ -75,23 +91,48 @@ def score(
     frame = samples.frame
     domains = {name: find_domain(name) for name in frame["domain"].unique().sort()}
     semantics = _Semantics.load(embedder) if any(m.needs == "vectors" for m in wanted) else _Semantics()
-    sets = _answer_sets(frame, domains, conditions, semantics)
+    sets = _answer_sets(frame, domains, conditions, semantics, judge and _once(judge))
     semantics.read(sets, progress)
 
+    _check_pairs(pairs, frame, wanted, metrics)
+    of_unit = {unit: [m for m in wanted if m.unit == unit] for unit in UNITS}
+    within = of_unit["within output"] + of_unit["within prompt"]
+    between = of_unit["between checkpoints"]
     rows: list[dict[str, Any]] = []
-    for done, each in enumerate(sets, 1):
-        rows.extend(each.rows(wanted))
+    done = 0
+    for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
+        of_prompt = list(group)
+        measured: _Measured = {}
+        for each in of_prompt:
+            rows.extend(each.rows(within, measured))
+        rows.extend(_between(of_prompt, [m for m in between if not m.pooled], pairs, measured))
+        # Views are many times the size of the texts: those of one prompt at a time are kept.
+        for each in of_prompt:
+            each.answers.forget()
+        done += len(of_prompt)
         if progress:
             progress("score", done, len(sets))
+    rows.extend(_over_prompts(sets, of_unit["across prompts"], [m for m in between if m.pooled], pairs, progress))
     provenance = {
         "package": __version__,
         "samples": dict(samples.provenance),
         "sampling": _sampling(frame),
         "domains": {name: domain.version for name, domain in domains.items()},
         "embedding": semantics.signature,
+        "judge": getattr(judge, "signature", getattr(judge, "__qualname__", "")) if judge else "",
         "languages": {name: domain.language for name, domain in domains.items()},
     }
     return Scores.of(pl.DataFrame(rows, schema=pl.Schema(SCORES)), provenance)
+
+
+def _once(judge: Judge) -> Judge:
+    """Ask a judge once about answers that come back under another condition."""
+
+    @cache
+    def judged(texts: tuple[str, ...], prompt: str | None) -> Sequence[Hashable]:
+        return judge(texts, prompt)
+
+    return judged
 
 
 def _wanted(names: str | Sequence[str]) -> list[Metric]:
@@ -100,9 +141,129 @@ def _wanted(names: str | Sequence[str]) -> list[Metric]:
         return [m for m in known.values() if m.default]
     chosen: dict[str, Metric] = {}
     for name in [names] if isinstance(names, str) else names:
-        of_facet = [m for m in known.values() if m.facet == name] if name in FACETS else [find_metric(name)]
-        chosen |= {m.name: m for m in of_facet}
+        if name in FACETS:
+            found = [m for m in known.values() if m.facet == name and m.default]
+        elif name in UNITS:
+            found = [m for m in known.values() if m.unit == name]
+        else:
+            found = [find_metric(name)]
+        chosen |= {m.name: m for m in found}
     return list(chosen.values())
+
+
+def _check_pairs(
+    pairs: Sequence[tuple[str, str]], frame: pl.DataFrame, wanted: Sequence[Metric], names: str | Sequence[str]
+) -> None:
+    known = frame["checkpoint"].unique().sort().to_list()
+    for missing in (name for pair in pairs for name in pair if name not in known):
+        raise InputError(f"pairs names the checkpoint '{missing[:80]}': Known: {', '.join(known)[:200]}")
+    asked = {names} if isinstance(names, str) else set(names)
+    for metric in wanted:
+        if not pairs and metric.unit == "between checkpoints" and asked & {metric.name, metric.unit, *metric.aliases}:
+            raise InputError(f"'{metric.name}' is measured between two checkpoints: pass pairs=[(pre, post)]")
+
+
+def fitting(metrics: Iterable[Metric], domain: Domain, condition: str = ALL) -> list[Metric]:
+    """Return the metrics that say something of a domain's answers; guards are told of all answers only."""
+    left_out = {"prose" if domain.language else "trees"}
+    return [m for m in metrics if m.needs not in left_out and (m.facet != "guard" or condition == ALL)]
+
+
+def _row(
+    checkpoint: str,
+    domain: str,
+    prompt_id: str,
+    condition: str,
+    metric: Metric,
+    *,
+    value: float | None,
+    n: int,
+    note: str | None,
+    se: float | None = None,
+) -> dict[str, Any]:
+    return {
+        "checkpoint": checkpoint,
+        "domain": domain,
+        "prompt_id": prompt_id,
+        "metric": metric.name,
+        "facet": metric.facet,
+        "condition": condition,
+        "value": value,
+        "se": se,
+        "n": n,
+        "note": note or None,
+    }
+
+
+def _between(
+    sets: Sequence[_AnswerSet], metrics: Sequence[Metric], pairs: Sequence[tuple[str, str]], measured: _Measured
+) -> Iterator[dict[str, Any]]:
+    """Scores between the checkpoints of each pair, on one prompt."""
+    found = {(s.checkpoint, s.condition): s for s in sets}
+    for condition in dict.fromkeys(s.condition for s in sets):
+        for names in pairs:
+            pre, post = (found.get((name, condition)) for name in names)
+            if pre is None or post is None:
+                continue
+            for metric in fitting(metrics, pre.domain, condition):
+                key = id(pre.answers), id(post.answers), metric.name
+                if key not in measured:
+                    measured[key] = between_checkpoints(metric, pre.answers, post.answers)
+                value, note = measured[key]
+                yield _row(
+                    ARROW.join(names),
+                    pre.domain.name,
+                    pre.prompt_id,
+                    condition,
+                    metric,
+                    value=value,
+                    n=len(pre.answers) + len(post.answers),
+                    note=note or pre.note,
+                )
+
+
+def _over_prompts(
+    sets: Sequence[_AnswerSet],
+    across: Sequence[Metric],
+    between: Sequence[Metric],
+    pairs: Sequence[tuple[str, str]],
+    progress: Progress | None,
+) -> Iterator[dict[str, Any]]:
+    """Scores over all prompts of a domain that have an answer from every checkpoint."""
+    if not across and not (between and pairs):
+        return
+    by_domain: dict[str, list[_AnswerSet]] = {}
+    for each in sets:
+        by_domain.setdefault(each.domain.name, []).append(each)
+    for done, (name, of_domain) in enumerate(by_domain.items(), 1):
+        domain = of_domain[0].domain
+        checkpoints = list(dict.fromkeys(s.checkpoint for s in of_domain))
+        measured: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
+        for condition in dict.fromkeys(s.condition for s in of_domain):
+            sides: dict[str, dict[str, Answers]] = {c: {} for c in checkpoints}
+            for each in of_domain:
+                if each.condition == condition and len(each.answers):
+                    sides[each.checkpoint][each.prompt_id] = each.answers
+            shared = set.intersection(*(set(side) for side in sides.values()))
+            sides = {c: {p: a for p, a in side.items() if p in shared} for c, side in sides.items()}
+            key = tuple(id(answers) for side in sides.values() for answers in side.values())
+            if key not in measured:
+                # Where all answers are valid ones, this has been done.
+                measured[key] = [
+                    *((c, each) for c, side in sides.items() for each in across_prompts(fitting(across, domain), side)),
+                    *(
+                        (ARROW.join(pair), each)
+                        for pair in pairs
+                        if set(pair) <= set(sides)
+                        for each in pooled(fitting(between, domain), sides[pair[0]], sides[pair[1]])
+                    ),
+                ]
+            for checkpoint, (metric, prompt_id, value, n, note) in measured[key]:
+                yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
+        for each in of_domain:
+            each.answers.forget()
+        if progress:
+            progress("over prompts", done, len(by_domain))
 
 
 @dataclass(slots=True)
@@ -137,8 +298,11 @@ class _Semantics:
         except InputError as error:
             logger.warning("%s; the cosine is anchored at that of unrelated answers instead", error)
             self.calibration = Calibration.uncalibrated(self._unrelated(sets))
+        how_read = getattr(self.embedder, "how_read", None)
         for each in sets:
             each.answers.calibration = self.calibration
+            if how_read is not None and each.condition == ALL:
+                each.answers.windows, each.answers.unknown = how_read(each.answers.read)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
         if self.vectors is None:
@@ -168,25 +332,25 @@ class _AnswerSet:
     answers: Answers
     note: str
 
-    def rows(self, wanted: Iterable[Metric]) -> Iterable[dict[str, Any]]:
-        for metric in wanted:
-            if metric.facet == "guard" and self.condition != ALL:
-                continue
-            if metric.needs == "trees" and self.domain.language is None:
-                continue
-            value, se, n, note = self._measure(metric)
-            yield {
-                "checkpoint": self.checkpoint,
-                "domain": self.domain.name,
-                "prompt_id": self.prompt_id,
-                "metric": metric.name,
-                "facet": metric.facet,
-                "condition": self.condition,
-                "value": value,
-                "se": se,
-                "n": n,
-                "note": note,
-            }
+    def rows(self, wanted: Iterable[Metric], measured: _Measured) -> Iterator[dict[str, Any]]:
+        """Scores of the set; `measured` holds what is known of the prompt's sets already."""
+        for metric in fitting(wanted, self.domain, self.condition):
+            # The note says why a condition left nothing, so it belongs to what is known.
+            key = id(self.answers), metric.name, self.note
+            if key not in measured:
+                measured[key] = self._measure(metric)
+            value, se, n, note = measured[key]
+            yield _row(
+                self.checkpoint,
+                self.domain.name,
+                self.prompt_id,
+                self.condition,
+                metric,
+                value=value,
+                se=se,
+                n=n,
+                note=note,
+            )
 
     def _measure(self, metric: Metric) -> tuple[float | None, float | None, int, str | None]:
         n = len(self.answers)
@@ -209,7 +373,11 @@ class _AnswerSet:
 
 
 def _answer_sets(
-    frame: pl.DataFrame, domains: dict[str, Domain], conditions: Sequence[str], semantics: _Semantics
+    frame: pl.DataFrame,
+    domains: dict[str, Domain],
+    conditions: Sequence[str],
+    semantics: _Semantics,
+    judge: Judge | None,
 ) -> list[_AnswerSet]:
     sets: list[_AnswerSet] = []
     for (domain_name, prompt_id), rows in sorted(frame.group_by(["domain", "prompt_id"]), key=lambda g: g[0]):
@@ -218,19 +386,27 @@ def _answer_sets(
             str(name): _Side.of(side, domain, str(prompt_id))
             for (name,), side in sorted(rows.group_by(["checkpoint"]), key=lambda g: g[0])
         }
-        window = min(_window(side.answers) for side in sides.values()) if MATCHED in conditions else 0
+        window = min(_window(side) for side in sides.values()) if MATCHED in conditions else 0
         for checkpoint, side in sides.items():
+            side.measure_against(window)
+            made: dict[tuple[bytes, int | None], Answers] = {}
             for condition in conditions:
                 kept, note, limit = side.under(condition, window)
-                answers = Answers(
-                    [side.answers[i] for i in kept],
-                    language=domain.language,
-                    encode=semantics.encode,
-                    behaviours=None if side.behaviours is None else [side.behaviours[i] for i in kept],
-                    flags=side.flags,
-                    limit=limit,
-                )
-                sets.append(_AnswerSet(checkpoint, domain, str(prompt_id), condition, answers, note))
+                # Where all answers are valid the two conditions are one set, measured once.
+                key = kept.tobytes(), limit
+                if key not in made:
+                    made[key] = Answers(
+                        [side.answers[i] for i in kept],
+                        language=domain.language,
+                        encode=semantics.encode,
+                        behaviours=None if side.behaviours is None else [side.behaviours[i] for i in kept],
+                        flags=side.flags,
+                        limit=limit,
+                        prompt=side.prompt,
+                        judge=judge,
+                        qualities=None if side.qualities is None else [side.qualities[i] for i in kept],
+                    )
+                sets.append(_AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
 
 
@@ -239,8 +415,11 @@ class _Side:
     """One checkpoint's outputs to one prompt."""
 
     answers: list[str]
+    lengths: NDArray[np.int64]  # in words
     flags: dict[str, NDArray[np.bool_]]
     behaviours: list[str] | None
+    qualities: list[float] | None
+    prompt: str | None
 
     @classmethod
     def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str) -> _Side:
@@ -257,7 +436,23 @@ class _Side:
         if "finish_reason" in rows.columns and rows["finish_reason"].null_count() == 0:
             flags["truncated"] = (rows["finish_reason"] == "length").to_numpy()
         behaviours = rows["behaviour"].cast(pl.String).fill_null("").to_list() if "behaviour" in rows.columns else None
-        return cls(answers, flags, behaviours)
+        graded = "quality" in rows.columns and rows["quality"].null_count() == 0
+        asked = rows["prompt"][0] if "prompt" in rows.columns else None
+        return cls(
+            answers,
+            np.array([len(WORD.findall(a)) for a in answers], dtype=np.int64),
+            flags,
+            behaviours,
+            rows["quality"].to_list() if graded else None,
+            asked or (prompt.prompt if prompt else None),
+        )
+
+    def measure_against(self, window: int) -> None:
+        """Flag what the length-matched condition does to each output: cut to the window, or left out as shorter."""
+        if window < SHORTEST_WINDOW:
+            return
+        self.flags["cut"] = self.lengths > window
+        self.flags["left_out"] = (self.lengths < window) & ~self.flags["empty"]
 
     def under(self, condition: str, window: int) -> tuple[NDArray[np.int64], str, int | None]:
         """Which answers a condition keeps, a note, and the window in words."""
@@ -269,13 +464,12 @@ class _Side:
         if window < SHORTEST_WINDOW:
             return kept[:0], f"the common window of {window} words is below {SHORTEST_WINDOW}", None
         # An answer shorter than the window would bring its length back in.
-        long_enough = [i for i in kept if sum(1 for _ in WORD.finditer(self.answers[i])) >= window]
-        return np.array(long_enough, dtype=np.int64), f"first {window} words", window
+        return kept[self.lengths[kept] >= window], f"first {window} words", window
 
 
-def _window(answers: Sequence[str]) -> int:
-    lengths = [len(WORD.findall(a)) for a in answers if a]
-    return int(np.quantile(lengths, WINDOW_QUANTILE)) if lengths else 0
+def _window(side: _Side) -> int:
+    lengths = side.lengths[~side.flags["empty"]]
+    return int(np.quantile(lengths, WINDOW_QUANTILE)) if lengths.size else 0
 
 
 def _sampling(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ import numpy as np
 import polars as pl
 
 from diversity import __version__
+from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError, NotComparable
-from diversity.registry import find_domain, find_metric
-from diversity.scoring import ALL, MATCHED, VALID, Progress, score
+from diversity.registry import Metric, find_domain, find_metric
+from diversity.scoring import ALL, ARROW, MATCHED, VALID, Progress, score
 from diversity.stats import (
     MARGIN,
     PROVISIONAL,
@@ -25,12 +27,13 @@ from diversity.stats import (
     effective,
     heterogeneity,
     holm,
+    jackknife,
     log_ratio,
     mean_difference,
     prompts_to_decide,
     verdict,
 )
-from diversity.tables import SHIFT, Samples, Scores
+from diversity.tables import SCORES_KEY, SHIFT, Samples, Scores
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
@@ -224,11 +227,14 @@ def compare(
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
     samples: pl.DataFrame | None = None
     if isinstance(pre, Scores) and isinstance(post, Scores):
-        before, after = _one(pre.frame, "pre"), _one(post.frame, "post")
+        between = pl.col("checkpoint").str.contains(ARROW, literal=True)
+        before, after = (_one(s.frame.filter(~between), n) for s, n in ((pre, "pre"), (post, "post")))
         before, after = _apart(before, after)
         names = before["checkpoint"][0], after["checkpoint"][0]
         provenance = _joined(pre.provenance, post.provenance, names)
-        scores = pl.concat([before, after])
+        # Scores between the two may stand in either table, or in both.
+        shared = pl.concat([s.frame.filter(between) for s in (pre, post)]).unique(SCORES_KEY, maintain_order=True)
+        scores = pl.concat([before, after, shared])
     elif isinstance(pre, Scores) or isinstance(post, Scores):
         raise InputError("one side is Samples and the other Scores: give two of a kind")
     else:
@@ -238,7 +244,7 @@ def compare(
         _check_prompts(before, after)
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
-        scored = score(both, metrics=metrics, embedder=embedder, progress=progress)
+        scored = score(both, metrics=metrics, pairs=[names], embedder=embedder, progress=progress)
         scores, provenance = scored.frame, dict(scored.provenance)
     if not allow_settings_differ:
         _check_settings(provenance["sampling"], names)
@@ -267,6 +273,8 @@ def _apart(before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 
 def _check_prompts(before: pl.DataFrame, after: pl.DataFrame) -> None:
+    for name in pl.concat([before["domain"], after["domain"]]).unique().sort():
+        find_domain(name)
     key = ["domain", "prompt_id"]
     shared = before.select(key).unique().join(after.select(key).unique(), on=key)
     if shared.is_empty():
@@ -317,13 +325,21 @@ def _compared(
     samples: pl.DataFrame | None,
 ) -> Shift:
     paired = _paired(scores, names)
+    over_prompts = pl.col("prompt_id").str.starts_with(ALL_PROMPTS)
+    between = scores.filter(pl.col("checkpoint") == ARROW.join(names))
     rows, estimates = [], {}
-    for key, group in sorted(paired.group_by(["domain", "metric", "condition"]), key=lambda g: g[0]):
-        domain, metric, condition = (str(k) for k in key)
-        row, estimate = _row(domain, metric, condition, group, settings, provenance, names)
-        rows.append(row)
-        estimates[domain, row["metric"], condition] = estimate
-    _adjust(rows)
+    for frame, build in (
+        (paired.filter(~over_prompts), _within),
+        (paired.filter(over_prompts), _across),
+        (between, _between),
+    ):
+        for key, group in sorted(frame.group_by(["domain", "metric", "condition"]), key=lambda g: g[0]):
+            domain, metric, condition = (str(k) for k in key)
+            row, estimate = build(_Told(find_metric(metric), domain, condition, settings, provenance, names), group)
+            rows.append(row)
+            estimates[domain, row["metric"], condition] = estimate
+    paired = paired.filter(~over_prompts)
+    _adjust(rows, estimates)
     frame = pl.DataFrame(rows, schema=pl.Schema(SHIFT))
     judged = _judged(rows, estimates, paired, settings)
     prompts = _per_prompt(paired, samples)
@@ -356,53 +372,112 @@ def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
     return paired.filter(~apart.fill_null(value=False))
 
 
-def _row(
-    domain: str,
-    metric: str,
-    condition: str,
-    group: pl.DataFrame,
-    settings: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    names: tuple[str, str],
-) -> tuple[dict[str, Any], Estimate | None]:
-    spec = find_metric(metric)
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a row of the Shift table is about, and what its figures depend on."""
+
+    metric: Metric
+    domain: str
+    condition: str
+    settings: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    names: tuple[str, str]
+
+    @property
+    def name(self) -> str:
+        name = self.metric.name
+        return name.replace(".similarity", ".effective") if self.metric.headline else name
+
+    def row(self, n_prompts: int, n_outputs: int | None, signed: Sequence[str]) -> dict[str, Any]:
+        """Return a row without figures; `signed` is what the signature says of prompts, counts and interval."""
+        row: dict[str, Any] = dict.fromkeys(SHIFT)
+        return row | {
+            "domain": self.domain,
+            "metric": self.name,
+            "facet": self.metric.facet,
+            "unit": self.metric.unit,
+            "condition": self.condition,
+            "n_prompts": n_prompts,
+            "n_outputs": n_outputs,
+            "verdict": "inconclusive" if self.metric.higher_is != "neither" else None,
+            "signature": self._signature(*signed),
+        }
+
+    def judged(self, estimate: Estimate, margin: float) -> dict[str, Any]:
+        """Return the columns that every estimate fills; `margin` is on the scale of the estimate."""
+        spec = self.metric
+        figures: dict[str, Any] = {
+            "pre": _finite(estimate.pre),
+            "post": _finite(estimate.post),
+            "shift": estimate.estimate,
+            "ci_low": _finite(estimate.interval[0]),
+            "ci_high": _finite(estimate.interval[1]),
+            "p": estimate.p,
+        }
+        if spec.unit == "between checkpoints":
+            # Only a measure that falls on both sides of 0 has 0 for equal checkpoints, and can be tested against it.
+            return figures | {"p": estimate.p if spec.range[0] < 0 else None}
+        figures["margin"] = margin
+        if spec.higher_is != "neither" and margin:
+            mirror = spec.higher_is == "less diverse" and not spec.headline
+            figures["verdict"] = verdict(_mirrored(estimate) if mirror else estimate, margin=margin)
+        return figures
+
+    def _signature(self, prompts: str, counts: str, interval: str) -> str:
+        """One line from which the figure can be computed again."""
+        spec, metric = find_domain(self.domain), self.metric
+        parts = [
+            f"{self.name}@{self.settings['m']}" if metric.headline else self.name,
+            f"v:{__version__}.{metric.version}",
+            f"dom:{self.domain}",
+            f"cond:{self.condition}",
+            f"prompts:{prompts}",
+            f"n:{counts}",
+        ]
+        sampling = [self.provenance.get("sampling", {}).get(n, {}) for n in self.names]
+        for short, long in (("T", "temperature"), ("top_p", "top_p"), ("max", "max_tokens"), ("sample_seed", "seed")):
+            values = [s.get(long) for s in sampling]
+            if any(v is not None for v in values):
+                shown = [("?" if v is None else f"{v:g}") for v in values]
+                parts.append(f"{short}:{shown[0]}" if shown[0] == shown[1] else f"{short}:{shown[0]}>{shown[1]}")
+        parts.append(f"extract:{self.domain}.{spec.version}")
+        if metric.needs == "vectors" and self.provenance.get("embedding"):
+            parts.append(str(self.provenance["embedding"]))
+        elif metric.needs in {"trees", "form"} and spec.language:
+            from diversity.trees import grammar_version
+
+            parts.append(f"tree:{grammar_version(spec.language)}")
+        else:
+            parts.append("tok:word")
+        if metric.pairwise:
+            parts.append("U2")
+        return "|".join([*parts, interval, f"seed:{self.settings['seed']}"])
+
+
+Figures = tuple[dict[str, Any], Estimate | None]
+
+
+def _within(told: _Told, group: pl.DataFrame) -> Figures:
+    """One row of the Shift table from scores of single prompts."""
+    spec, settings = told.metric, told.settings
     known = group.drop_nulls(["pre", "post"])
-    name = spec.name.replace(".similarity", ".effective") if spec.headline else spec.name
-    row: dict[str, Any] = dict.fromkeys(SHIFT)
-    row |= {"domain": domain, "metric": name, "facet": spec.facet, "condition": condition, "n_prompts": len(known)}
-    row["n_outputs"] = sum(known["pre_n"].to_list()) + sum(known["post_n"].to_list())
-    row["signature"] = _signature(name, spec.version, domain, condition, known, settings, provenance, names)
+    row = told.row(len(known), sum(known["pre_n"].to_list() + known["post_n"].to_list()), _by_prompt(known, settings))
     if len(known) < 2:
-        row["verdict"] = "inconclusive" if spec.facet != "guard" else None
         return row, None
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
-    relative: float | None
+    options = {"replicates": settings["replicates"], "seed": settings["seed"]}
     if spec.headline:
-        estimate = log_ratio(pre, post, m=settings["m"], replicates=settings["replicates"], seed=settings["seed"])
+        estimate = log_ratio(pre, post, m=settings["m"], **options)
         margin = math.log1p(settings["margin"])
-        relative, judged = math.expm1(estimate.estimate), estimate
+        relative: float | None = math.expm1(estimate.estimate)
     else:
-        estimate = mean_difference(pre, post, replicates=settings["replicates"], seed=settings["seed"])
-        relative = estimate.estimate / abs(estimate.pre) if estimate.pre else None
-        margin = abs(estimate.pre) * settings["margin"]
-        judged = _mirrored(estimate) if spec.higher_is == "less diverse" else estimate
+        estimate = mean_difference(pre, post, **options)
+        margin, relative = abs(estimate.pre) * settings["margin"], _relative(estimate)
     narrowing = pre - post if spec.higher_is == "less diverse" else post - pre
-    errors = known.select("pre_se", "post_se").fill_null(math.nan).to_numpy()
-    noise = (errors**2).sum(axis=1)
+    noise = (known.select("pre_se", "post_se").fill_null(math.nan).to_numpy() ** 2).sum(axis=1)
+    row |= told.judged(estimate, margin)
     row |= {
-        "pre": estimate.pre,
-        "post": estimate.post,
-        "shift": estimate.estimate,
         "relative": relative,
-        "ci_low": _finite(estimate.interval[0]),
-        "ci_high": _finite(estimate.interval[1]),
-        "p": estimate.p,
-        "margin": margin,
-        "verdict": None
-        if spec.higher_is == "neither"
-        else verdict(judged, margin=margin)
-        if margin
-        else "inconclusive",
         "share_narrowed": None
         if spec.higher_is == "neither"
         else float(np.mean(np.where(narrowing == 0, 0.5, narrowing < 0))),
@@ -411,9 +486,89 @@ def _row(
     return row, estimate
 
 
-def _mirrored(estimate: Estimate) -> Estimate:
-    from dataclasses import replace
+def _across(told: _Told, group: pl.DataFrame) -> Figures:
+    """One row of the Shift table from scores over all prompts and without each group of them."""
+    whole, without = _leave_groups_out(group)
+    notes = [DRAWS_OF.match(whole.get(f"{side}_note") or "") for side in ("pre", "post")]
+    # Two sides that were scored apart may be over other prompts.
+    one, other = ((n[1], n[2], n[3]) if n else ("", "", "") for n in notes)
+    if whole.get("pre") is None or whole.get("post") is None or one[1:] != other[1:]:
+        return told.row(0, None, NOTHING), None
+    draws, count, digest = one
+    row = told.row(
+        int(count),
+        2 * int(draws) * int(count),
+        (f"{count}#{digest}", f"1x{draws}", _leave_out(without)),
+    )
+    estimate = jackknife(
+        whole["post"] - whole["pre"],
+        (without["post"] - without["pre"]).fill_null(math.nan).to_numpy(),
+        1 - without["pre_n"].to_numpy() / int(count),
+        n=int(count),
+        pre=whole["pre"],
+        post=whole["post"],
+    )
+    row |= told.judged(estimate, abs(estimate.pre) * told.settings["margin"])
+    return row | {"relative": _relative(estimate)}, estimate
 
+
+def _between(told: _Told, group: pl.DataFrame) -> Figures:
+    """One row of the Shift table from scores between the two checkpoints: no pre, no post and no direction."""
+    if told.metric.pooled:
+        whole, without = _leave_groups_out(group)
+        count, note = whole.get("n", 0), PROMPTS_OF.search(whole.get("note") or "")
+        if whole.get("value") is None or not note:
+            return told.row(count, None, NOTHING), None
+        signed = f"{count}#{note[1]}", "all", _leave_out(without)
+        values = without["value"].fill_null(math.nan).to_numpy()
+        estimate = jackknife(whole["value"], values, 1 - without["n"].to_numpy() / count, n=count)
+        return told.row(count, None, signed) | told.judged(estimate, 0), estimate
+    known = group.drop_nulls("value")
+    row = told.row(len(known), int(known["n"].sum()), _by_prompt(known.rename({"n": "pre_n"}), told.settings))
+    if len(known) < 2:
+        return row, None
+    values = known["value"].to_numpy()
+    options = {"replicates": told.settings["replicates"], "seed": told.settings["seed"]}
+    estimate = replace(mean_difference(np.zeros_like(values), values, **options), pre=math.nan, post=math.nan)
+    return row | told.judged(estimate, 0), estimate
+
+
+# How a score over all prompts says in its note which prompts they were.
+PROMPTS_OF = re.compile(r"\d+ prompts #(\w+)")
+DRAWS_OF = re.compile(r"(\d+) draws, (\d+) prompts #(\w+)")
+
+
+NOTHING = "0", "0", "ci:none"
+
+
+def _leave_groups_out(group: pl.DataFrame) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Return the score over all prompts, and those without a group of them."""
+    is_whole = pl.col("prompt_id") == ALL_PROMPTS
+    whole = group.filter(is_whole).to_dicts()
+    return whole[0] if whole else {}, group.filter(~is_whole).sort("prompt_id")
+
+
+def _leave_out(without: pl.DataFrame) -> str:
+    return f"ci:jackknife.{len(without)}.t.95"
+
+
+def _by_prompt(known: pl.DataFrame, settings: Mapping[str, Any]) -> tuple[str, str, str]:
+    """What a signature says of prompts, counts and interval where each prompt has a score."""
+    digest = blake2b("\n".join(known["prompt_id"].sort()).encode(), digest_size=2).hexdigest()
+    counts = pl.concat([known[c] for c in ("pre_n", "post_n") if c in known.columns])
+    sizes = sorted(set(counts.to_list()))
+    return (
+        f"{len(known)}#{digest}",
+        "-".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]])),
+        f"ci:envelope.t+boot-t.95x{settings['replicates']}",
+    )
+
+
+def _relative(estimate: Estimate) -> float | None:
+    return estimate.estimate / abs(estimate.pre) if estimate.pre else None
+
+
+def _mirrored(estimate: Estimate) -> Estimate:
     return replace(
         estimate,
         estimate=-estimate.estimate,
@@ -426,8 +581,11 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _adjust(rows: list[dict[str, Any]]) -> None:
-    """Adjust p: Holm over the headline family (domain x facet), Benjamini-Hochberg over the rest."""
+def _adjust(rows: list[dict[str, Any]], estimates: Mapping[tuple[str, str, str], Estimate | None]) -> None:
+    """Adjust p: Holm over the headline family (domain x facet), Benjamini-Hochberg over the rest.
+
+    A headline verdict is a claim about the whole family, so it also needs its adjusted p.
+    """
     from scipy.stats import false_discovery_control
 
     tested = [r for r in rows if r["p"] is not None and r["condition"] == ALL]
@@ -438,6 +596,10 @@ def _adjust(rows: list[dict[str, Any]]) -> None:
             adjusted = method(np.array([r["p"] for r in family]))
             for row, value in zip(family, adjusted, strict=True):
                 row["p_adjusted"] = float(value)
+    for row in headline:
+        estimate = estimates[row["domain"], row["metric"], ALL]
+        if estimate is not None:
+            row["verdict"] = verdict(estimate, margin=row["margin"], p_adjusted=row["p_adjusted"])
 
 
 def _judged(
@@ -501,49 +663,6 @@ def _runs(verdict_: str, reward: str) -> str:
     if verdict_ not in {"narrowed", "widened"} or reward == "neutral":
         return ""
     return "with" if (verdict_ == "narrowed") == (reward == "converge") else "against"
-
-
-def _signature(
-    name: str,
-    version: str,
-    domain: str,
-    condition: str,
-    known: pl.DataFrame,
-    settings: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-    names: tuple[str, str],
-) -> str:
-    """One line from which the figure can be computed again."""
-    spec, metric = find_domain(domain), find_metric(name.replace(".effective", ".similarity"))
-    digest = blake2b("\n".join(known["prompt_id"].sort()).encode(), digest_size=2).hexdigest()
-    counts = sorted({*known["pre_n"].to_list(), *known["post_n"].to_list()})
-    parts = [
-        f"{name}@{settings['m']}" if metric.headline else name,
-        f"v:{__version__}.{version}",
-        f"dom:{domain}",
-        f"cond:{condition}",
-        f"prompts:{len(known)}#{digest}",
-        f"n:{'-'.join(str(c) for c in (counts if len(counts) < 2 else [counts[0], counts[-1]]))}",
-    ]
-    sampling = [provenance.get("sampling", {}).get(n, {}) for n in names]
-    for short, long in (("T", "temperature"), ("top_p", "top_p"), ("max", "max_tokens"), ("sample_seed", "seed")):
-        values = [s.get(long) for s in sampling]
-        if any(v is not None for v in values):
-            shown = [("?" if v is None else f"{v:g}") for v in values]
-            parts.append(f"{short}:{shown[0]}" if shown[0] == shown[1] else f"{short}:{shown[0]}>{shown[1]}")
-    parts.append(f"extract:{domain}.{spec.version}")
-    if metric.needs == "vectors" and provenance.get("embedding"):
-        parts.append(str(provenance["embedding"]))
-    elif metric.needs in {"trees", "form"} and spec.language:
-        from diversity.trees import grammar_version
-
-        parts.append(f"tree:{grammar_version(spec.language)}")
-    else:
-        parts.append("tok:word")
-    if metric.pairwise:
-        parts.append("U2")
-    parts += [f"ci:envelope.t+boot-t.95x{settings['replicates']}", f"seed:{settings['seed']}"]
-    return "|".join(parts)
 
 
 def _per_prompt(paired: pl.DataFrame, samples: pl.DataFrame | None) -> list[dict[str, Any]]:

@@ -204,6 +204,56 @@ def _envelope(
     return float(low), float(high)
 
 
+def jackknife(
+    value: float, without: Array, shares: Array, *, n: int, pre: float = math.nan, post: float = math.nan
+) -> Estimate:
+    """Interval of a figure over all prompts at once, by the delete-group jackknife.
+
+    Parameters
+    ----------
+    value : float
+        The figure over all prompts.
+    without : array of shape (groups,)
+        The figure without each group of prompts.
+    shares : array of shape (groups,)
+        The share of all prompts that each group holds.
+    n : int
+        Number of prompts.
+
+    Returns
+    -------
+    Estimate
+        Student's t with one degree of freedom less than groups. For groups of unequal size the jackknife of Busing,
+        Meijer and van der Leeden (1999).
+    """
+    from scipy.special import stdtr, stdtrit
+
+    groups = len(without)
+    if groups < 2 or not np.isfinite(without).all():
+        everywhere = -math.inf, math.inf
+        return Estimate(
+            n=n, pre=pre, post=post, estimate=value, se=math.nan, interval=everywhere, interval90=everywhere, p=1.0
+        )
+    held = 1 / shares
+    pseudo = held * value - (held - 1) * without
+    centre = groups * value - ((1 - shares) * without).sum()
+    se = math.sqrt(float(((pseudo - centre) ** 2 / (held - 1)).mean()))
+    if se <= 1e-12 * max(1.0, abs(value)):
+        se = 0.0
+    t95, t90 = (float(stdtrit(groups - 1, 1 - tail)) for tail in (0.025, 0.05))
+    p = float(2 * stdtr(groups - 1, -abs(value) / se)) if se else float(value == 0)
+    return Estimate(
+        n=n,
+        pre=pre,
+        post=post,
+        estimate=value,
+        se=se,
+        interval=(value - t95 * se, value + t95 * se),
+        interval90=(value - t90 * se, value + t90 * se),
+        p=p,
+    )
+
+
 def sign_flip(deltas: Array, *, replicates: int = 9999, seed: int = 0) -> float:
     """Two-sided p of a zero mean shift: studentised sign-flip permutation over prompts.
 
@@ -237,13 +287,15 @@ def holm(p: Array) -> Array:
     return adjusted
 
 
-def verdict(shift: Estimate, *, margin: float) -> str:
+def verdict(shift: Estimate, *, margin: float, p_adjusted: float = 0.0) -> str:
     """Judge a shift whose sign is negative for narrowing.
 
     Parameters
     ----------
     margin : float
         The smallest shift that matters, on the scale of the estimate; above 0.
+    p_adjusted : float
+        Where the shift is one of a family: its p adjusted for the family; a direction needs 0.05 or less.
 
     Returns
     -------
@@ -257,7 +309,7 @@ def verdict(shift: Estimate, *, margin: float) -> str:
     # Without any spread over prompts the interval is a point, and says nothing of the next prompt.
     if shift.se == 0 and shift.estimate != 0:
         return "inconclusive"
-    if (high < 0 or low > 0) and not inside:
+    if (high < 0 or low > 0) and not inside and p_adjusted <= 0.05:
         return "narrowed" if high < 0 else "widened"
     if -margin < shift.interval90[0] and shift.interval90[1] < margin:
         return "no material change"

@@ -1,13 +1,40 @@
 """Functions in Python: the answer is the program, its form is free, its behaviour is given."""
 
 import re
+from textwrap import dedent
 from typing import Any
 
 from diversity.domain import Domain, Prompt
 
-FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.DOTALL | re.MULTILINE)
-PYTHON = {"", "python", "py", "python3"}
-CODE_LINE = re.compile(r"^(?:def|class|import|from|async|@|if __name__|[A-Za-z_]\w*\s*=[^=])")
+# An opening fence: its indentation (a list mark is part of it), its signs, what is said behind them.
+OPENING = re.compile(r"([ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(`{3,}|~{3,})[ \t]*([^`]*)")
+ONE_LINE = re.compile(r"^[ \t]*```[ \t]*(?:python[ \t]|py[ \t])?([^`\n]+)```[ \t]*$", re.MULTILINE | re.IGNORECASE)
+PYTHON = {"", "python", "py", "python3", "py3", "ipython", "pycon", "code", "text", "txt", "plaintext"}
+
+DEFINITION = re.compile(
+    r"^[ \t]*(?:(?:async[ \t]+)?def[ \t]+\w+[ \t]*\(|class[ \t]+\w+[ \t]*[(:]|\w+[ \t]*=[ \t]*lambda\b)", re.MULTILINE
+)
+# Lines at the margin that are code and not prose: `from the start`, `for example` and `classic` are none.
+STATEMENTS = (
+    r"(?:async[ \t]+)?def[ \t]+\w+[ \t]*\(",
+    r"class[ \t]+\w+[ \t]*[(:]",
+    r"@\w",
+    r"import[ \t]+[\w.]+(?:[ \t]+as[ \t]+\w+)?[ \t]*(?:[,;#].*)?$",
+    r"from[ \t]+[\w.]+[ \t]+import\b",
+    r"[A-Za-z_][\w.]*(?:\[[^\]]*\])?[ \t]*(?:[-+*/%&|^]|//|\*\*|<<|>>)?=(?!=)",
+    r"(?:[a-z_]\w*|[A-Z][A-Z0-9_]*)[ \t]*:[ \t]*[\w.]+(?:\[[^=]*\])?[ \t]*=(?!=)",
+    r"[A-Za-z_]\w*(?:[ \t]*,[ \t]*[A-Za-z_]\w*)+[ \t]*=(?!=)",
+    r"(?:if|elif|for|while|with|async|except|match)\b.*:[ \t]*(?:#.*)?$",
+    r"(?:else|try|finally|except)[ \t]*:",
+    r"(?:print|assert|raise|del)[ \t]*\(",
+    r"(?:assert|raise|del)[ \t]+\w+.*[\w)\]'\"]$",
+    r"[A-Za-z_][\w.]*\(.*[)\](,{\[][ \t]*(?:#.*)?$",
+)
+STATEMENT = re.compile("|".join(STATEMENTS))
+GOES_ON = re.compile(
+    r"#(?!#+ )|[)\]}]|[rf]?(?:\"\"\"|\'\'\')"
+)  # only ever within code, though it may not begin with it
+QUOTES = re.compile(r"\"\"\"|\'\'\'")
 
 
 class Code(Domain):
@@ -47,17 +74,21 @@ class Code(Domain):
         return Prompt(record["prompt_id"], f"Write a Python function `{call}` that {record['task']}", details)
 
     def extract(self, output: str) -> str:
-        """Return the program: the first Python fence with a definition, any first fence, or the bare code.
+        """Return the program: the first Python fence with a definition, else bare code, else the first Python fence.
 
-        A fence that was never closed runs to the end. Without a fence the lines from the first definition on are
-        taken, up to the first line of prose after it.
+        A fence that was never closed runs to the end. Bare code runs from its first line to the first line of prose.
+        Of an interpreter session what was typed is taken. Nothing else is mended: a broken program stays broken.
         """
-        fences = [body for language, body in FENCE.findall(output) if language.lower() in PYTHON]
-        if fences:
-            defining = [f for f in fences if re.search(r"^\s*(?:async\s+)?def |^\s*class |lambda", f, re.MULTILINE)]
-            body: str = (defining or fences)[0]
-            return body.strip("\n").rstrip()
-        return _bare(output)
+        text = ONE_LINE.sub(r"```\n\1\n```", output.replace("\r\n", "\n").replace("\r", "\n"))
+        blocks, outside = _fenced(text)
+        programs = [_typed(body) for language, body in blocks if language in PYTHON]
+        for program in programs:
+            if DEFINITION.search(program):
+                return program
+        bare = _bare(outside)
+        if DEFINITION.search(bare):
+            return bare
+        return next(filter(None, programs), bare)
 
     def is_valid(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether the program parses and, where the prompt is known, defines what was asked.
@@ -71,24 +102,106 @@ class Code(Domain):
         name = prompt.details.get("entry_point") if prompt else None
         return (
             name is None
-            or re.search(rf"^(?:async\s+)?def\s+{re.escape(name)}\b|^{re.escape(name)}\s*=", answer, re.MULTILINE)
+            or re.search(
+                rf"^(?:async\s+)?def\s+{re.escape(name)}\b|^{re.escape(name)}\s*(?::[^=\n]+)?=(?!=)",
+                answer,
+                re.MULTILINE,
+            )
             is not None
         )
 
 
-def _bare(output: str) -> str:
-    lines = output.splitlines()
-    starts = [i for i, line in enumerate(lines) if CODE_LINE.match(line)]
-    if not starts:
-        return ""
-    kept: list[str] = []
-    for line in lines[starts[0] :]:
-        if (
-            line
-            and not line[0].isspace()
-            and not CODE_LINE.match(line)
-            and not re.match(r"[#)\]}]|(?:for|while|if|else|elif|try|except|with|print|return|assert)\b", line)
-        ):
-            break
-        kept.append(line)
-    return "\n".join(kept).strip("\n").rstrip()
+def _fenced(text: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return the fenced blocks as (language, body), and the lines outside them with each block as one fence."""
+    blocks: list[tuple[str, list[str]]] = []
+    outside: list[str] = []
+    inside: re.Pattern[str] | None = None  # what closes the block that is open
+    signs, width = "", 0
+    for line in text.split("\n"):
+        closing = inside.match(line) if inside else None
+        opening = OPENING.fullmatch(line) if inside is None or (closing and closing[1].strip()) else None
+        if opening:  # also inside a block: the one before was never closed
+            indent, signs, said = opening.groups()
+            width = len(indent)
+            inside = re.compile(rf"[ \t]{{0,{width + 3}}}{signs[0]}{{{len(signs)},}}(.*)")
+            said = said.strip()
+            language = "" if DEFINITION.match(said) else re.split(r"[\s:{}.,=]+", said.strip("{.} "))[0].lower()
+            code = said[len(language) :].strip()
+            blocks.append((language, [code] if DEFINITION.match(code) else []))
+            outside.append(signs)
+        elif closing:
+            inside = None
+            outside.append(closing[1])
+        elif inside and signs[0] == "`" and re.fullmatch(r"(?:(?!```).)*[^\s`]```[ \t]*", line):
+            blocks[-1][1].append(line.rstrip().removesuffix("```"))
+            inside = None
+        elif inside:
+            blocks[-1][1].append(re.sub(rf"^[ \t]{{0,{width}}}", "", line))
+        else:
+            outside.append(line)
+    return [(language, "\n".join(body)) for language, body in blocks], outside
+
+
+def _typed(body: str) -> str:
+    """Return a fenced body at the margin, and of an interpreter session only what is code."""
+    if re.match(r"\s*\n[ \t]|[ \t]", body):
+        body = dedent(body)
+    if re.search(r"^>>> ?", body, re.MULTILINE):
+        from diversity.trees import parse
+
+        # In a docstring at the margin the same signs are text.
+        if parse(body, "python") is None:
+            body = _without_session(body)
+    return body.strip("\n").rstrip()
+
+
+def _without_session(body: str) -> str:
+    """Drop an interpreter session behind a program; where there is nothing else, return what was typed into it."""
+    typed: list[str] = []
+    rest: list[str] = []
+    session = False
+    for line in body.split("\n"):
+        entered = re.match(r"(?:>>>|\.\.\.)(?: |$)", line)
+        if entered and (session or line.startswith(">>>")):
+            session = True
+            typed.append(line[entered.end() :])
+        elif session and line.strip() and not DEFINITION.match(line):
+            continue  # what the interpreter answered
+        else:
+            session = False
+            rest.append(line)
+    program = "\n".join(rest)
+    return program if DEFINITION.search(program) else "\n".join(typed)
+
+
+def _bare(lines: list[str]) -> str:
+    """Return the first stretch of code that defines something, else the first stretch of code."""
+    text = "\n".join(lines)
+    first = DEFINITION.search(text)
+    if (
+        first
+        and (indent := re.match(r"[ \t]*", first[0]))
+        and indent[0]
+        and not re.search(rf"^{STATEMENTS[0]}", text, re.M)
+    ):
+        lines = [line.removeprefix(indent[0]) for line in lines]
+    stretches: list[list[str]] = []
+    quoted = going_on = False
+    for line in lines:
+        if re.fullmatch(r"`{3,}|~{3,}", line):  # a fenced block stood here: no program goes on through it
+            quoted = going_on = False
+            stretches.append([])
+            continue
+        begins = STATEMENT.match(line) is not None
+        going_on = (
+            quoted or begins or (going_on and (not line.strip() or line[0].isspace() or bool(GOES_ON.match(line))))
+        )
+        if not going_on:
+            stretches.append([])
+            continue
+        if not stretches:
+            stretches.append([])
+        stretches[-1].append(line)
+        quoted ^= len(QUOTES.findall(line)) % 2 == 1
+    programs = ["\n".join(stretch).strip("\n").rstrip() for stretch in stretches if stretch]
+    return next((p for p in programs if DEFINITION.search(p)), programs[0] if programs else "")

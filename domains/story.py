@@ -4,14 +4,46 @@ import re
 
 from diversity.domain import Domain, Prompt, is_loop
 
-# "Sure! Here is a short story about a dog:" says nothing of the story, and tuned checkpoints open with it.
+# "Sure! Here is a short story about a dog:" says nothing of the story, and tuned checkpoints open with it. What
+# could be a story's own first line stays: "Okay, I admit it: I broke the vase.", "Here is what I remember:".
+_ASSENT = r"(?:sure(?: thing)?|certainly|of course|absolutely|gladly|no problem)"
+_GREETING = rf"(?:{_ASSENT}|okay|ok|alright|great)"
+_WORK = (
+    r"(?:stor(?:y|ies)|tale|fable|fiction|narrative|vignette|piece|draft|version|attempt|paragraphs?|sentences"
+    r"|you (?:asked|requested|wanted))"
+)
+_HERE = (
+    r"(?:here(?:['’]s| is| are| you go)|below (?:is|are)|i(?:['’]ll| will| can| have|['’]ve) "
+    r"(?:write|written|create|created|craft|crafted))"
+)
 PREAMBLE = re.compile(
-    r"\A\s*(?:(?:sure|certainly|of course|absolutely|okay|ok|great)[!,.][^\n]*?\n+"
-    r"|(?:(?:sure|certainly|of course|absolutely|okay|ok)[!,.]\s*)?(?:here(?:['’]s| is| are)|below is)\b"
-    r"[^\n]{0,160}?:\s*\n+)",
+    r"\A\s*(?:"
+    rf"{_GREETING}[!,:]+[ \t]*\n+|{_ASSENT}\.[ \t]*\n+"
+    # announced on a line of its own
+    rf"|{_HERE}\b[^\n:]{{0,160}}?\b{_WORK}\b[^\n:]{{0,160}}?:[*_]*[ \t]*\n+"
+    rf"|{_GREETING}[!,.]+\s*{_HERE}\b[^\n:]{{0,160}}?\b{_WORK}\b[^\n:]{{0,160}}?[:.!…][*_]*[ \t]*\n+"
+    rf"|{_ASSENT}[!,.]+\s*{_HERE}\b[^\n:]{{0,200}}[:.!…][ \t]*\n+"
+    # greeted and announced on the story's own first line
+    rf"|{_GREETING}[!,.]+\s*{_HERE}\b[^\n:]{{0,120}}\b{_WORK}\b[^\n:]{{0,120}}:[ \t]+(?=\S)"
+    rf"|(?:{_GREETING}[!,.]+\s*)?i(?:['’]d| would) be (?:happy|glad|delighted) to (?:write|help|tell|create|share)\b"
+    r"[^\n]{0,160}\n+"
+    r"|\**(?:short )?story\**:\**[ \t]*\n+"
+    r")",
     re.IGNORECASE,
 )
-TITLE = re.compile(r"\A\s*(?:#{1,6}\s+[^\n]+|\*\*[^*\n]{1,100}\*\*|title:[^\n]+)\s*\n+", re.IGNORECASE)
+RULE = re.compile(r"\A\s*(?:[-*_][ \t]*){3,}\n+")
+# Marked as a title, on a line of its own; a sentence in bold is a sentence.
+TITLE = re.compile(
+    r"\A\s*(?:#{1,6}[ \t]+[^\n]+|\*{0,2}title\*{0,2}:[^\n]+|(?P<mark>\*\*|__)(?:(?!(?P=mark))[^\n]){1,100}"
+    r"(?<![.…,;])(?<![.…,;!?][\"”])(?P=mark))[ \t]*\n+",
+    re.IGNORECASE,
+)
+# Not marked: a short line before a blank one, its words capitalised, without a full stop.
+PLAIN_TITLE = re.compile(r"\A\s*[\"“*_]?((?:[^\W_][\w'’-]*[ ,:&]+){1,8}[^\W_][\w'’-]*)[\"”*_]?[ \t]*\n[ \t]*\n+(?=\S)")
+SMALL_WORDS = {
+    *("a", "an", "and", "as", "at", "but", "by", "for", "from", "in", "into", "is", "it", "of", "on", "or", "over"),
+    *("the", "to", "under", "with"),
+}
 FEWEST_WORDS = 20
 
 
@@ -49,8 +81,12 @@ class Story(Domain):
 
     def extract(self, output: str) -> str:
         """Return the story without a greeting, an announcement or a title before it."""
-        text = PREAMBLE.sub("", output, count=1)
-        return TITLE.sub("", text, count=1).strip()
+        text = output.replace("\r\n", "\n").replace("\r", "\n")
+        for pattern in (PREAMBLE, PREAMBLE, RULE):
+            text = pattern.sub("", text, count=1)
+        text, titles = TITLE.subn("", text, count=1)
+        text = TITLE.sub("", RULE.sub("", text), count=1) if titles else _untitled(text)
+        return RULE.sub("", text).strip()
 
     def is_valid(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether it is long enough to be a story, made of words, no refusal and no loop."""
@@ -62,3 +98,13 @@ class Story(Domain):
             and not self.is_refusal(answer)
             and not is_loop(answer)
         )
+
+
+def _untitled(text: str) -> str:
+    """Drop a title that nothing marks but its capitals."""
+    found = PLAIN_TITLE.match(text)
+    if not found:
+        return text
+    words = re.findall(r"\w[\w'’-]*", found[1])
+    titled = words[0][0].isupper() and all(not w[0].islower() or w in SMALL_WORDS for w in words)
+    return text[found.end() :] if titled else text

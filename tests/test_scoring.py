@@ -96,7 +96,9 @@ def test_the_length_matched_window_is_common_to_both_checkpoints():
 
 
 def test_a_window_below_16_words_is_refused_with_a_note():
-    found = value(score(rows("a", ["one two", "three four"]), metrics=["lexical"]), "lexical.similarity", "length-matched")
+    found = value(
+        score(rows("a", ["one two", "three four"]), metrics=["lexical"]), "lexical.similarity", "length-matched"
+    )
     assert found["value"] is None
     assert "below 16" in found["note"]
 

@@ -11,7 +11,11 @@ from diversity.errors import InputError, NotComparable
 from diversity.shift import Shift
 from diversity.tables import SHIFT, Samples
 
-VOCABULARY = [f"{a}{b}" for a in ("ba", "do", "ki", "lu", "me", "no", "pa", "ri") for b in ("ra", "sto", "lin", "ven", "mok", "da")]
+VOCABULARY = [
+    f"{a}{b}"
+    for a in ("ba", "do", "ki", "lu", "me", "no", "pa", "ri")
+    for b in ("ra", "sto", "lin", "ven", "mok", "da")
+]
 
 
 def outputs(rng, words, length, sentences=None):
@@ -104,9 +108,10 @@ def test_holm_covers_the_headline_family_and_nothing_else_is_adjusted_with_it(na
     table = narrower.table().filter(pl.col("condition") == "all")
     headline = table.filter(pl.col("metric").str.ends_with(".effective"))
     assert (headline["p_adjusted"] >= headline["p"]).all()
-    assert table.filter(pl.col("facet") == "guard")["p_adjusted"].null_count() == table.filter(
-        pl.col("facet") == "guard"
-    ).height
+    assert (
+        table.filter(pl.col("facet") == "guard")["p_adjusted"].null_count()
+        == table.filter(pl.col("facet") == "guard").height
+    )
 
 
 def test_json_comes_back_equal_and_is_the_same_bytes_twice(narrower, tmp_path):
@@ -120,17 +125,23 @@ def test_json_comes_back_equal_and_is_the_same_bytes_twice(narrower, tmp_path):
 def test_scores_made_together_give_the_same_shift_as_samples():
     pre, post = samples("a", 40), samples("b", 20)
     whole = compared(pre, post)
-    scores = diversity.score(pl.concat([pre.frame, post.frame]), metrics=["lexical", "syntactic", "guard"])
+    scores = diversity.score(
+        pl.concat([pre.frame, post.frame]), metrics=["lexical", "syntactic", "guard"], pairs=[("a", "b")]
+    )
     sides = [
-        diversity.Scores.of(scores.frame.filter(pl.col("checkpoint") == c), scores.provenance) for c in ("a", "b")
+        diversity.Scores.of(scores.frame.filter(pl.col("checkpoint").is_in([c, "a → b"])), scores.provenance)
+        for c in ("a", "b")
     ]
     assert compared(*sides).table().drop("signature").equals(whole.table().drop("signature"))
 
 
 def test_scores_made_apart_leave_the_length_matched_rows_out_where_windows_differ():
-    sides = [diversity.score(samples(c, 40, length=length), metrics=["lexical"]) for c, length in (("a", 30), ("b", 60))]
-    table = diversity.compare(*sides).table()
-    assert table.filter(pl.col("condition") == "length-matched").is_empty()
+    sides = [
+        diversity.score(samples(c, 40, length=length), metrics=["lexical"]) for c, length in (("a", 30), ("b", 60))
+    ]
+    matched = diversity.compare(*sides).table().filter(pl.col("condition") == "length-matched")
+    assert matched.filter(pl.col("unit") == "within prompt").is_empty()
+    assert matched["shift"].null_count() == matched.height
 
 
 def test_prompts_on_one_side_only_are_lost_and_counted():
@@ -152,7 +163,7 @@ def test_one_output_a_prompt_is_refused_with_the_remedy():
 
 def test_other_sampling_settings_are_refused_unless_allowed():
     pre, post = samples("a", 20, temperature=1.0), samples("b", 20, temperature=0.7)
-    with pytest.raises(NotComparable, match="temperature 1.0, post at 0.7"):
+    with pytest.raises(NotComparable, match=r"temperature 1\.0, post at 0\.7"):
         compared(pre, post)
     assert "T:1>0.7" in judged(compared(pre, post, allow_settings_differ=True))["signature"]
 

@@ -25,8 +25,14 @@ POST = np.array([0.5, 0.48, 0.4, 0.51, 0.49, 0.53, 0.3, 0.6])
 
 def estimate(**changes):
     known = {
-        "n": 40, "pre": 6.0, "post": 5.0, "estimate": -0.2, "se": 0.02, "interval": (-0.24, -0.16),
-        "interval90": (-0.23, -0.17), "p": 0.001,
+        "n": 40,
+        "pre": 6.0,
+        "post": 5.0,
+        "estimate": -0.2,
+        "se": 0.02,
+        "interval": (-0.24, -0.16),
+        "interval90": (-0.23, -0.17),
+        "p": 0.001,
     }
     return Estimate(**(known | changes))
 
