@@ -141,10 +141,7 @@ def template_share(answers: Answers, *, order: int = 4) -> float:
 
 def openings(answers: Answers) -> NDArray[np.int64]:
     """Return a class for each answer by its first three words; a shorter answer is its own opening."""
-    ids, lengths = answers.words.grams(1).ids, answers.words.lengths
-    begins = np.cumsum(lengths) - lengths
-    ends = begins + np.minimum(lengths, OPENING)
-    return classes([ids[begin:end].tobytes() for begin, end in zip(begins, ends, strict=True)])
+    return classes([tuple(words[:OPENING]) for words in answers.words.items])
 
 
 def top_opening_share(answers: Answers) -> float:
