@@ -34,7 +34,7 @@ LONG = (
     "stars.",
     "My aunt kept seven clocks in her kitchen, and no two of them agreed. When guests asked for the time she let them "
     "choose, since one hour was as good as another to a woman who baked bread all night and slept through most of the "
-    "day. After she died we stopped the clocks one by one; the house grew so quiet that we could hear the flour settle.",
+    "day. After she died we stopped the clocks one by one; the house grew so quiet that we could hear flour settle.",
 )
 CODE = (
     "def add(a, b):\n    return a + b",

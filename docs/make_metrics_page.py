@@ -29,8 +29,8 @@ write no spaces. No n-gram crosses from one answer into the next.
 ## The headline
 
 The four `similarity` kernels give the effective number of 16 answers, D = 16 / (1 + 15 s), with s the mean of the
-kernel over pairs of different answers, averaged over prompts: see [statistics.md](statistics.md) for the estimator and its
-proof, and [length-and-n.md](length-and-n.md) for what length and n do to it and to other scores.
+kernel over pairs of different answers, averaged over prompts: see [statistics.md](statistics.md) for the estimator, and
+[length-and-n.md](length-and-n.md) for what length and n do to it and to other scores.
 
 ## Defined here
 
