@@ -36,35 +36,20 @@ from diversity.views import Answers, Undefined
 Groups = list[list[str]]
 Run = Callable[[Groups], Any]
 
+ORDERS = (1, 2, 3, 4)
+# Every measure that is linear in the text, but for the slow compressors (gzip, xz, zstd), which stand alone below.
 LINEAR = [
-    "distinct_1",
-    "distinct_2",
-    "distinct_3",
-    "distinct_4",
+    *(f"{name}_{n}" for name in ("distinct", "ead", "ngram_entropy") for n in ORDERS),
+    *(
+        f"ngram_entropy_{n}_{estimator}"
+        for n in ORDERS
+        for estimator in ("miller_madow", "grassberger", "chao_wang_jost", "normalised")
+    ),
+    *(f"ngram_hill_{n}_q{q}" for n in ORDERS for q in ("0", "1", "2", "inf")),
+    *(f"rarefied_distinct_{n}" for n in (1, 2, 3)),
     "averaged_distinct",
     "ngram_diversity_sum",
-    "rarefied_distinct_1",
-    "rarefied_distinct_2",
-    "rarefied_distinct_3",
     "ead",
-    "ead_1",
-    "ead_2",
-    "ead_3",
-    "ead_4",
-    "ngram_entropy_1",
-    "ngram_entropy_2",
-    "ngram_entropy_3",
-    "ngram_entropy_4",
-    "ngram_entropy_2_miller_madow",
-    "ngram_entropy_2_normalised",
-    "ngram_hill_1_q0",
-    "ngram_hill_1_q1",
-    "ngram_hill_1_q2",
-    "ngram_hill_1_qinf",
-    "ngram_hill_2_q0",
-    "ngram_hill_2_q1",
-    "ngram_hill_2_q2",
-    "ngram_hill_2_qinf",
     "compression_ratio",
     "cr_lift",
     "self_repetition",
@@ -93,6 +78,7 @@ ALONE = [
     "compression_ratio",
     "cr_lift",
     "compression_ratio_gzip",
+    "compression_ratio_xz",
     "compression_ratio_zstd",
     "self_bleu",
     "self_bleu_sacrebleu",

@@ -1,10 +1,14 @@
-"""Statistics of how often each kind occurs."""
+"""Statistics of how often each kind occurs.
+
+Counts are one a kind or, where `kinds` is given, one for all kinds that occur equally often: of a thousand n-grams most
+occur once or twice, so that sums over the different counts cost next to nothing.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
+from scipy.special import digamma, gammaln
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,19 +38,20 @@ def chance_drawn(counts: Integers, totals: Integers | int, draws: int) -> Array:
     return np.where(rest >= draws, -np.expm1(missed), 1.0)
 
 
-def rarefied(counts: Integers, draws: int) -> float:
+def rarefied(counts: Integers, draws: int, kinds: Integers | int = 1) -> float:
     """Different kinds expected among so many individuals drawn without replacement (Hurlbert 1971).
 
     Examples
     --------
     >>> round(rarefied(np.array([4, 3, 2, 1, 1, 1]), 4), 10)
     3.1797979798
+    >>> round(rarefied(np.array([1, 2, 3, 4]), 4, np.array([3, 1, 1, 1])), 10)
+    3.1797979798
     """
-    sizes, kinds = np.unique(counts, return_counts=True)
-    return float((kinds * chance_drawn(sizes, int(counts.sum()), draws)).sum())
+    return float((kinds * chance_drawn(counts, int((kinds * counts).sum()), draws)).sum())
 
 
-def entropy(counts: Integers) -> float:
+def entropy(counts: Integers, kinds: Integers | int = 1) -> float:
     """Plug-in Shannon entropy of the shares, in nats, between 0 and the logarithm of the total.
 
     Examples
@@ -54,12 +59,56 @@ def entropy(counts: Integers) -> float:
     >>> round(entropy(np.array([4, 3, 2, 1, 1, 1])), 10)
     1.6326309272
     """
-    total = counts.sum()
+    total = (kinds * counts).sum()
     # Rounding must not leave the range.
-    return float(np.clip(np.log(total) - (counts * np.log(counts)).sum() / total, 0, np.log(total)))
+    return float(np.clip(np.log(total) - (kinds * counts * np.log(counts)).sum() / total, 0, np.log(total)))
 
 
-def hill(counts: Integers, q: float) -> float:
+def entropy_grassberger(counts: Integers, kinds: Integers | int = 1) -> float:
+    """Shannon entropy in nats, by the estimator of Grassberger 2003 (arXiv:physics/0307138), never below 0.
+
+    Examples
+    --------
+    >>> round(entropy_grassberger(np.array([4, 3, 2, 1, 1, 1])), 10)
+    2.033047273
+    """
+    sign = np.where(counts % 2, -1, 1)
+    g = digamma(counts) + sign * (digamma((counts + 1) / 2) - digamma(counts / 2)) / 2
+    total = (kinds * counts).sum()
+    return max(0.0, float(np.log(total) - (kinds * counts * g).sum() / total))
+
+
+def entropy_chao_wang_jost(counts: Integers, kinds: Integers | int = 1) -> float:
+    """Shannon entropy in nats, by the estimator of Chao, Wang and Jost 2013 (Methods in Ecology and Evolution 4(11)).
+
+    What was seen, and the share of the unseen judged by how many kinds were seen once and twice.
+
+    Examples
+    --------
+    >>> round(entropy_chao_wang_jost(np.array([4, 3, 2, 1, 1, 1])), 10)
+    2.0536068037
+    """
+    total = int((kinds * counts).sum())
+    seen = float((kinds * counts / total * (digamma(total) - digamma(counts))).sum())
+    once, twice = (int((kinds * (counts == size)).sum()) for size in (1, 2))
+    if not once or total < 2:
+        return seen
+    a = 2 * twice / ((total - 1) * once + 2 * twice) if twice else 2 / ((total - 1) * (once - 1) + 2)
+    x = 1 - a
+    if x == 0:
+        return seen
+    # x^(1-n) times the tail of the series of -log(1 - x), from its n-th term on: as a difference where that keeps its
+    # digits, else term by term.
+    if -total * np.log(x) > 10:
+        later = np.arange(int(40 / -np.log(x)) + 1)
+        tail = float((x ** (later + 1) / (total + later)).sum())
+    else:
+        r = np.arange(1, total)
+        tail = float(x ** (1 - total) * (-np.log(a) - (x**r / r).sum()))
+    return seen + once / total * tail
+
+
+def hill(counts: Integers, q: float, kinds: Integers | int = 1) -> float:
     """Hill number of order q: the effective number of kinds, from 1 to how many there are.
 
     0 counts the kinds, 1 is the exponential of the entropy, 2 the inverse chance that two draws with replacement
@@ -70,11 +119,9 @@ def hill(counts: Integers, q: float) -> float:
     >>> [round(hill(np.array([4, 3, 2, 1, 1, 1]), q), 10) for q in (0, 1, 2, np.inf)]
     [6.0, 5.1173203206, 4.5, 3.0]
     """
-    if q == 0:
-        return float(len(counts))
     if q == 1:
-        return float(np.exp(entropy(counts)))
-    shares = counts / counts.sum()
+        return float(np.exp(entropy(counts, kinds)))
+    shares = counts / (kinds * counts).sum()
     if q == np.inf:
         return float(1 / shares.max())
-    return float((shares**q).sum() ** (1 / (1 - q)))
+    return float((kinds * shares**q).sum() ** (1 / (1 - q)))

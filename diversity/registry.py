@@ -6,7 +6,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
@@ -154,6 +154,16 @@ def metric(
         return function
 
     return register
+
+
+def variant(function: Function, summary: str, **fixed: Any) -> Function:
+    """Return a function with some arguments fixed, whose documentation begins with a line of its own."""
+    from inspect import cleandoc
+
+    bound = partial(function, **fixed)
+    rest = cleandoc((function.__doc__ or "").partition("\n")[2])
+    bound.__doc__ = f"{summary}.\n\n{rest}".rstrip() if rest else f"{summary}."
+    return bound
 
 
 def across(name: str, **details: Any) -> Metric:

@@ -103,6 +103,7 @@ UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff\u19e0-\u19ff"
 )
 WORD = Words()
+LEXEMES = "".join(c.lower() if c.isalnum() or c == "_" else " " for c in map(chr, range(128)))
 
 # mteval-v13a: signs stand alone; a period or comma between digits does not, a dash after a digit does.
 ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
@@ -183,6 +184,7 @@ class Sequences:
         self._cells: dict[int, Cells] = {}
         self._shared: dict[tuple[int, bool], Matrix] = {}
         self._matches: dict[int, Integers] = {}
+        self._frequencies: dict[int, tuple[Integers, Integers]] = {}
 
     @classmethod
     def of_numbers(cls, numbers: Integers, lengths: Integers) -> Sequences:
@@ -195,15 +197,23 @@ class Sequences:
 
     def mapped(self, rename: Callable[[str], str | None]) -> Sequences:
         """Return the sequences with every token renamed; one renamed to None is left out."""
-        ids, vocabulary = self._numbers()
-        names = list(map(rename, vocabulary))
-        renamed = {name: number for number, name in enumerate(dict.fromkeys(n for n in names if n is not None))}
-        table = np.array([-1 if name is None else renamed[name] for name in names], dtype=np.int64)
-        moved = table[ids]
-        kept = moved >= 0
+        return self.renamed(list(map(rename, self.vocabulary)))
+
+    def renamed(self, names: Sequence[str | None]) -> Sequences:
+        """Return the sequences with a new name for each word of the vocabulary; one named None is left out."""
+        numbers: defaultdict[str | None, int] = defaultdict()
+        numbers.default_factory = numbers.__len__
+        table = np.fromiter(map(numbers.__getitem__, names), dtype=np.int64, count=len(names))
+        moved = table[self._numbers()[0]]
         result = Sequences([])
-        result.lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
-        result._numbered = moved[kept], list(renamed)
+        result.lengths = self.lengths
+        if None in numbers:
+            left_out = numbers[None]
+            kept = moved != left_out
+            moved = moved[kept]
+            moved -= moved > left_out
+            result.lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
+        result._numbered = moved, [name for name in numbers if name is not None]
         result._items = None
         return result
 
@@ -289,6 +299,14 @@ class Sequences:
             counts = np.diff(np.append(begins, len(owners)))
             self._cells[order] = Cells(ids, owners[begins], counts, first)
         return self._cells[order]
+
+    def frequencies(self, order: int) -> tuple[Integers, Integers]:
+        """The different counts of n-grams, all answers pooled, and how many n-grams have each."""
+        if order not in self._frequencies:
+            kinds = np.bincount(self.grams(order).counts)
+            counts = np.flatnonzero(kinds)
+            self._frequencies[order] = counts, kinds[counts]
+        return self._frequencies[order]
 
     def _columns(self, order: int, *, counted: bool) -> tuple[Integers, Integers]:
         """Rows and columns of ones: a column for each n-gram or, if counted, for each n-gram and t, its t-th time."""
@@ -502,7 +520,18 @@ class Answers:
     @cached_property
     def lexemes(self) -> Sequences:
         """The words in one case, without punctuation: what measures of lexical richness count."""
-        return self.words.mapped(_lexeme)
+        if "words" in vars(self) or not all(map(str.isascii, self.read)):
+            words = self.words.vocabulary
+            # All in one call: no word holds a line break, and no fold depends on its neighbours.
+            folded = "\n".join(words).casefold().split("\n") if words else []
+            return self.words.renamed(
+                [
+                    fold if word[0].isalnum() or word[0] == "_" else None
+                    for word, fold in zip(words, folded, strict=True)
+                ]
+            )
+        # In ASCII the same without the regular expression, in a third of the time.
+        return Sequences([t.translate(LEXEMES).split() for t in self.read])
 
     @cached_property
     def deflated(self) -> tuple[int, int]:
@@ -645,11 +674,6 @@ def _function_word(word: str) -> str | None:
 def _punctuation_mark(word: str) -> str | None:
     is_mark = unicodedata.category(word[0]).startswith("P") or (word.isascii() and not word[0].isalnum())
     return word if is_mark and word[0] != "_" else None
-
-
-@lru_cache(maxsize=65536)
-def _lexeme(word: str) -> str | None:
-    return word.casefold() if word[0].isalnum() or word[0] == "_" else None
 
 
 @lru_cache(maxsize=65536)

@@ -139,6 +139,7 @@ for _facet in ("lexical", "syntactic", "semantic", "functional"):
         partial(displacement, **_kernel),
         range=(-1, 1),
         source="half the squared maximum mean discrepancy of Gretton et al. 2012, in the facet's kernel",
+        aliases=(f"{_facet}.half_mmd2",),
         confounds=NO_DIRECTION,
         **_same,
     )
@@ -148,6 +149,7 @@ for _facet in ("lexical", "syntactic", "semantic", "functional"):
         partial(relocation, **_kernel),
         range=(-1, 1),
         source="docs/metrics.md",
+        aliases=(f"{_facet}.move",),
         confounds="Blind where answers of one checkpoint share nothing: then there is nothing to lose.",
         **_same,
     )
@@ -409,6 +411,7 @@ for _which in NEIGHBOURHOOD:
         needs="vectors",
         pooled=True,
         default=False,
+        aliases=(f"prdc_{_which}", f"k-NN {_which}"),
         confounds="Depends on the number of answers, and on gibberish, which makes balls wide. Six equal answers have "
         "a ball without an inside.",
         cost="(answers to all prompts)^2 d, 21 times",

@@ -1,12 +1,9 @@
 """BLEU among the answers to one prompt: each against all others (self-BLEU), and each against each."""
 
-from functools import partial
-from inspect import cleandoc
-
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.registry import Function, metric
+from diversity.registry import metric, variant
 from diversity.views import Answers, Sequences, Undefined
 
 Array = NDArray[np.float64]
@@ -173,8 +170,6 @@ def _register(
     effective: bool = False,
     default: bool = False,
 ) -> None:
-    function: Function = partial(self_bleu, orders=orders, smoothing=smoothing, effective=effective)
-    function.__doc__ = f"{summary}.\n\n{cleandoc((self_bleu.__doc__ or '').partition(chr(10))[2])}"
     metric(
         name=name,
         facet="lexical",
@@ -184,7 +179,7 @@ def _register(
         aliases=aliases,
         confounds=RISES,
         default=default,
-    )(function)
+    )(variant(self_bleu, summary, orders=orders, smoothing=smoothing, effective=effective))
 
 
 _register(
@@ -210,6 +205,9 @@ for _method, _what in (
     (2, "one added to the counts of orders above 1"),
     (3, "as NIST: 1/2, 1/4, ..."),
     (4, "by length"),
+    (5, "mean of neighbouring orders, at most 1, where nltk gives 1.1167 for equal answers"),
+    (6, "interpolated; undefined without a shared trigram, where nltk fails"),
+    (7, "4 and then 5, at most 1"),
 ):
     _register(
         f"self_bleu_m{_method}",
@@ -222,6 +220,7 @@ _register(
     "self_bleu_effective",
     "Self-BLEU-4 over the orders an answer is long enough for: equal answers score 1, however short",
     f"{SELF}; effective order as in Post 2018, arXiv:1804.08771",
+    "self-bleu, effective order",
     effective=True,
 )
 metric(
@@ -243,8 +242,18 @@ for _effective in (False, True):
         source="Shen et al. 2019, arXiv:1902.07816; homogenization score of Padmakumar and He 2024, arXiv:2309.05196",
         pairwise=True,
         unbiased_in_n=True,
-        aliases=() if _effective else ("pairwise_bleu", "pairwise-bleu", "homogenization_bleu", "homogenisation_bleu"),
+        aliases=("pairwise-bleu, effective order",)
+        if _effective
+        else ("pairwise_bleu", "pairwise-bleu", "homogenization_bleu", "homogenisation_bleu"),
         confounds="Falls when the lengths of the answers differ; smoothing decides the score of short answers.",
         cost="n^2, one product of sparse counts an order",
         default=not _effective,
-    )(partial(pair_bleu, effective=_effective))
+    )(
+        variant(
+            pair_bleu,
+            "Mean BLEU of each answer against each other one, over the orders it is long enough for"
+            if _effective
+            else "Mean BLEU-4 of each answer against each other one, both ways (nltk's method 1)",
+            effective=_effective,
+        )
+    )

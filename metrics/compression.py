@@ -4,6 +4,7 @@ Sizes differ by a few per cent between builds of one codec: compare values that 
 """
 
 import gzip
+import lzma
 import sys
 import zlib
 from collections.abc import Callable
@@ -68,6 +69,14 @@ def compression_ratio_gzip(answers: Answers) -> float:
     The answers are sorted and joined by a blank, as the peers join them unsorted.
     """
     return _ratio(answers, " ", gzipped)
+
+
+def compression_ratio_xz(answers: Answers) -> float:
+    """Bytes of all answers over their bytes under xz, preset 6, its headers of some 60 bytes included.
+
+    The answers are sorted and joined by a blank, as the peers join them unsorted.
+    """
+    return _ratio(answers, " ", lambda data: len(lzma.compress(data)))
 
 
 def compression_ratio_zstd(answers: Answers) -> float:
@@ -137,6 +146,15 @@ _register(
     "cr_gzip",
     "cr: gzip",
     confounds=f"{GROWS} The compressor sees no repetition farther apart than 32 KiB; its header weighs on small sets.",
+    default=False,
+)
+_register(
+    "compression_ratio_xz",
+    compression_ratio_xz,
+    SHAIB,
+    "cr_xz",
+    "cr: xz",
+    confounds=f"{GROWS} Its headers weigh on small sets.",
     default=False,
 )
 _register("compression_ratio_zstd", compression_ratio_zstd, SHAIB, "cr_zstd", confounds=GROWS, default=False)

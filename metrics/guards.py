@@ -20,6 +20,8 @@ MARKDOWN = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|)|\*\*[^*\n]+\*\*",
     source="docs/metrics.md",
     min_n=1,
     unbiased_in_n=True,
+    aliases=("mean length", "length in words"),
+    confounds="Scripts without spaces count one word a character.",
 )
 def words(answers: Answers) -> float:
     """Mean length of the answers, in words and punctuation marks."""
@@ -34,6 +36,8 @@ def words(answers: Answers) -> float:
     source="docs/metrics.md",
     pairwise=True,
     unbiased_in_n=True,
+    aliases=("exact_dup_rate", "exact duplicate rate", "exact-match rate"),
+    confounds="Short answers agree by chance: on a task with one right answer agreement is no defect.",
 )
 def duplicates(answers: Answers) -> NDArray[np.float64]:
     """Share of pairs of answers that are equal but for white space."""
@@ -49,6 +53,8 @@ def duplicates(answers: Answers) -> NDArray[np.float64]:
     source="docs/metrics.md",
     min_n=1,
     unbiased_in_n=True,
+    aliases=("share of answers with markdown",),
+    confounds="A pound sign, a dash or a pipe at the start of a line counts as markdown in code too.",
 )
 def markdown(answers: Answers) -> float:
     """Share of answers with markdown: headings, lists, bold, fences, tables."""
@@ -64,6 +70,8 @@ def markdown(answers: Answers) -> float:
     needs="trees",
     min_n=1,
     unbiased_in_n=True,
+    aliases=("parse failure rate",),
+    confounds="An answer that was cut at the token limit does not parse: see `truncated`.",
 )
 def parse_failures(answers: Answers) -> float:
     """Share of programs that do not parse; tree metrics leave them out."""
@@ -119,23 +127,38 @@ def flagged(answers: Answers, *, flag: str) -> float:
 
 
 FLAGS = {
-    "valid": "Share of outputs that pass the domain's quality check",
-    "empty": "Share of outputs without an answer",
-    "refused": "Share of outputs that decline the request",
-    "loops": "Share of outputs that repeat themselves",
-    "truncated": "Share of outputs that were cut at the token limit",
-    "cut": "Share of outputs of which the length-matched condition reads the first words only",
-    "left_out": "Share of outputs that the length-matched condition leaves out, as shorter than its window",
+    "valid": (
+        "Share of outputs that pass the domain's quality check",
+        "The check is the domain's, or the column `valid` where the samples have one.",
+    ),
+    "empty": ("Share of outputs without an answer", "What counts as the answer is up to the domain's extraction."),
+    "refused": (
+        "Share of outputs that decline the request",
+        "Found by set phrases: other wordings and languages are missed, quoted refusals are counted.",
+    ),
+    "loops": ("Share of outputs that repeat themselves", "Verse with a refrain and tables do so on purpose."),
+    "truncated": (
+        "Share of outputs that were cut at the token limit",
+        "Undefined where the samples do not say how each output ended.",
+    ),
+    "cut": (
+        "Share of outputs of which the length-matched condition reads the first words only",
+        "Follows the lengths of both checkpoints, as the window is common to them.",
+    ),
+    "left_out": (
+        "Share of outputs that the length-matched condition leaves out, as shorter than its window",
+        "Follows the lengths of both checkpoints, as the window is common to them.",
+    ),
 }
 
 
 def _share_of(flag: str, summary: str) -> Function:
     share = partial(flagged, flag=flag)
-    share.__doc__ = f"{summary}."
+    share.__doc__ = f"{summary}.\n\nOf all outputs of the prompt, those without an answer included."
     return share
 
 
-for _flag, _summary in FLAGS.items():
+for _flag, (_summary, _confounds) in FLAGS.items():
     metric(
         name=_flag,
         facet="guard",
@@ -144,4 +167,5 @@ for _flag, _summary in FLAGS.items():
         source="docs/metrics.md",
         min_n=0,
         unbiased_in_n=True,
+        confounds=_confounds,
     )(_share_of(_flag, _summary))

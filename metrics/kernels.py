@@ -18,6 +18,8 @@ HEADLINE = {
 @metric(
     name="lexical.similarity",
     facet="lexical",
+    aliases=("lexical.s_U", "word shingle similarity"),
+    cost="n^2, a product of sparse counts an order",
     higher_is="less diverse",
     range=(0, 1),
     source="Jaccard of word shingles (Broder 1997), orders 1 to 3 averaged",
@@ -42,6 +44,8 @@ def lexical_similarity(answers: Answers) -> Matrix:
 @metric(
     name="syntactic.similarity",
     facet="syntactic",
+    aliases=("syntactic.s_U", "similarity of form"),
+    cost="n^2, a product of sparse counts a level; parsing is linear in the text",
     higher_is="less diverse",
     range=(0, 1),
     source="Ruzicka over the subtree features of Shervashidze et al. 2011 for code; for prose over the "
@@ -104,6 +108,8 @@ def shape_similarity(answers: Answers) -> Matrix:
 @metric(
     name="semantic.similarity",
     facet="semantic",
+    aliases=("semantic.s_U", "calibrated cosine similarity"),
+    cost="n^2 d, and the embedding of each different answer",
     higher_is="less diverse",
     range=(0, 1),
     source="Cosine of sentence embeddings (Reimers and Gurevych 2019), calibrated: docs/semantic-kernel.md",
@@ -123,6 +129,8 @@ def semantic_similarity(answers: Answers) -> Matrix:
 @metric(
     name="functional.similarity",
     facet="functional",
+    aliases=("functional.s_U", "behaviour collision"),
+    cost="n^2",
     higher_is="less diverse",
     range=(0, 1),
     source="Collision probability of behaviour classes (Simpson 1949; Shypula et al. 2025, arXiv:2504.12522)",

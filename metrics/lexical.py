@@ -1,12 +1,10 @@
 """Lexical measures over the pooled words of one prompt's answers: how many n-grams are new, and how evenly used."""
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.counts import entropy, hill, rarefied
-from diversity.registry import Function, metric
+from diversity.counts import entropy, entropy_chao_wang_jost, entropy_grassberger, hill, rarefied
+from diversity.registry import Function, metric, variant
 from diversity.views import Answers, Grams, Undefined, classes
 
 VOCABULARY = 50257  # of GPT-2's tokeniser, as in Kirk et al. 2024
@@ -56,10 +54,11 @@ def rarefied_distinct(answers: Answers, *, order: int, draws: int = DRAWS) -> fl
     In closed form: one minus the hypergeometric chance that an n-gram is missed, summed over the n-grams. The size
     of the draw is fixed, so that neither more answers nor longer ones lower it. Undefined below 100 n-grams.
     """
-    counts = _grams(answers, order).counts
-    if counts.sum() < draws:
-        raise Undefined(f"{counts.sum()} {order}-grams in all, {draws} are needed")
-    return rarefied(counts, draws) / draws
+    total = len(_grams(answers, order).ids)
+    if total < draws:
+        raise Undefined(f"{total} {order}-grams in all, {draws} are needed")
+    counts, kinds = answers.words.frequencies(order)
+    return rarefied(counts, draws, kinds) / draws
 
 
 def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: int = VOCABULARY) -> float:
@@ -88,12 +87,19 @@ def averaged_ead(answers: Answers, *, orders: int = 5) -> float:
 def ngram_entropy(answers: Answers, *, order: int, estimator: str = "plug-in") -> float:
     """Shannon entropy of the pooled n-grams, in nats.
 
-    The plug-in estimate is too low by some (kinds - 1) / (2 n-grams); "miller-madow" adds that; "normalised" divides
-    by the logarithm of the number of n-grams, its highest value at that length.
+    The plug-in estimate is too low by some (kinds - 1) / (2 n-grams). "miller-madow" adds that; "grassberger" corrects
+    each count; "chao-wang-jost" adds what the n-grams seen once and twice tell of the unseen ones. All three are less
+    biased, none is free of bias. "normalised" divides by the logarithm of the number of n-grams, the highest value at
+    that length.
     """
     grams = _grams(answers, order)
     total = len(grams.ids)
-    plain = entropy(grams.counts)
+    counts, kinds = answers.words.frequencies(order)
+    if estimator == "grassberger":
+        return entropy_grassberger(counts, kinds)
+    if estimator == "chao-wang-jost":
+        return entropy_chao_wang_jost(counts, kinds)
+    plain = entropy(counts, kinds)
     if estimator == "miller-madow":
         return plain + (grams.distinct - 1) / (2 * total)
     if estimator == "normalised":
@@ -109,7 +115,9 @@ def ngram_hill(answers: Answers, *, order: int, q: float) -> float:
     q = 0 counts the different ones, 1 is the exponential of their entropy, 2 the inverse chance that two draws with
     replacement agree, infinity the inverse share of the most frequent one.
     """
-    return hill(_grams(answers, order).counts, q)
+    _grams(answers, order)
+    counts, kinds = answers.words.frequencies(order)
+    return hill(counts, q, kinds)
 
 
 def self_repetition(answers: Answers, *, order: int = 4) -> float:
@@ -182,8 +190,15 @@ DRAWN = (
 )
 ENTROPY = "Rises with the number of answers and with their length."
 INF = float("inf")
-for _n in (1, 2, 3, 4):
-    _register(f"distinct_{_n}", partial(distinct_n, order=_n), LI, f"distinct-{_n}", f"dist-{_n}")
+_GRAMS = {1: "words", 2: "2-grams", 3: "3-grams", 4: "4-grams"}
+for _n, _what in _GRAMS.items():
+    _register(
+        f"distinct_{_n}",
+        variant(distinct_n, f"Share of {_what} that are different, all answers of the prompt pooled", order=_n),
+        LI,
+        f"distinct-{_n}",
+        f"dist-{_n}",
+    )
 _register("averaged_distinct", averaged_distinct, KIRK, "averaged distinct n-grams", "averaged_distinct_n")
 _register(
     "ngram_diversity_sum",
@@ -197,7 +212,11 @@ _register(
 for _n in (1, 2, 3):
     _register(
         f"rarefied_distinct_{_n}",
-        partial(rarefied_distinct, order=_n),
+        variant(
+            rarefied_distinct,
+            f"Share of different {_GRAMS[_n]} expected among 100 drawn without replacement from all answers",
+            order=_n,
+        ),
         "Hurlbert 1971; HD-D (McCarthy and Jarvis 2007) of n-grams over a set of answers",
         f"distinct_{_n}_rarefied",
         confounds=DRAWN,
@@ -205,20 +224,24 @@ for _n in (1, 2, 3):
 _register(
     "ead", averaged_ead, f"{LIU}; mean over orders of {KIRK}", "expectation-adjusted distinct", "averaged_ead", top=INF
 )
-for _n in (1, 2, 3, 4):
+for _n, _what in _GRAMS.items():
     _register(
         f"ead_{_n}",
-        partial(expectation_adjusted_distinct, order=_n),
+        variant(
+            expectation_adjusted_distinct,
+            f"Different {_what} over those expected of as many drawn evenly from a vocabulary of 50,257 (EAD)",
+            order=_n,
+        ),
         LIU,
         f"ead-{_n}",
         f"expectation_adjusted_distinct_{_n}",
         top=INF,
         default=False,
     )
-for _n in (1, 2, 3, 4):
+for _n, _what in _GRAMS.items():
     _register(
         f"ngram_entropy_{_n}",
-        partial(ngram_entropy, order=_n),
+        variant(ngram_entropy, f"Shannon entropy of the pooled {_what}, in nats, plug-in estimate", order=_n),
         ZHANG,
         f"ent-{_n}",
         f"entropy-{_n}",
@@ -226,28 +249,48 @@ for _n in (1, 2, 3, 4):
         confounds=ENTROPY,
         default=_n == 2,
     )
-    _register(
-        f"ngram_entropy_{_n}_miller_madow",
-        partial(ngram_entropy, order=_n, estimator="miller-madow"),
-        "Miller 1955",
-        f"ent-{_n}-mm",
-        top=INF,
-        confounds=f"{ENTROPY} Less biased than the plug-in estimate, not free of bias.",
-        default=False,
-    )
+    for _estimator, _source, _short in (
+        ("miller-madow", "Miller 1955", "mm"),
+        ("grassberger", "Grassberger 2003, arXiv:physics/0307138", "grassberger"),
+        ("chao-wang-jost", "Chao, Wang and Jost 2013, Methods in Ecology and Evolution 4(11)", "cwj"),
+    ):
+        _register(
+            f"ngram_entropy_{_n}_{_estimator.replace('-', '_')}",
+            variant(
+                ngram_entropy,
+                f"Shannon entropy of the pooled {_what}, in nats, {_estimator.title()} estimate",
+                order=_n,
+                estimator=_estimator,
+            ),
+            _source,
+            f"ent-{_n}-{_short}",
+            top=INF,
+            confounds=f"{ENTROPY} Less biased than the plug-in estimate, not free of bias.",
+            default=False,
+        )
     _register(
         f"ngram_entropy_{_n}_normalised",
-        partial(ngram_entropy, order=_n, estimator="normalised"),
+        variant(
+            ngram_entropy,
+            f"Shannon entropy of the pooled {_what} over the logarithm of their number",
+            order=_n,
+            estimator="normalised",
+        ),
         ZHANG,
         f"ent-{_n}-normalised",
         f"ngram_entropy_{_n}_normalized",
         default=False,
     )
-for _n in (1, 2):
+for _n, _what in _GRAMS.items():
     for _q, _word in ((0, "0"), (1, "1"), (2, "2"), (INF, "inf")):
         _register(
             f"ngram_hill_{_n}_q{_word}",
-            partial(ngram_hill, order=_n, q=_q),
+            variant(
+                ngram_hill,
+                f"Effective number of {_what} of order {_word} (Hill number), all answers pooled",
+                order=_n,
+                q=_q,
+            ),
             "Hill 1973; Jost 2006",
             f"hill number of order {_word} of {_n}-grams",
             top=INF,
@@ -269,6 +312,7 @@ _register(
     "template_share",
     template_share,
     "Bounded companion of self-repetition (Salkar et al. 2022)",
+    "shared 4-gram share",
     top=1,
     more=False,
     confounds="Rises with the number of answers and with their length.",

@@ -1,11 +1,9 @@
 """How alike two answers are as strings of words or of characters: a matrix over the answers, averaged over pairs."""
 
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.registry import Function, metric
+from diversity.registry import Function, metric, variant
 from diversity.views import Answers, Sequences
 
 Matrix = NDArray[np.float64]
@@ -149,14 +147,23 @@ BIT_PARALLEL = "n^2 L^2 / 64 (bit-parallel)"
 for _n in (1, 2, 3):
     _register(
         f"jaccard_{_n}",
-        partial(ngram_overlap, order=_n),
+        variant(
+            ngram_overlap,
+            f"Share of the word {_n}-grams of two answers that both have: Jaccard similarity of the sets",
+            order=_n,
+        ),
         "Broder 1997",
         f"jaccard-{_n}",
         f"{_n}-gram jaccard similarity",
     )
     _register(
         f"ruzicka_{_n}",
-        partial(ngram_overlap, order=_n, counted=True),
+        variant(
+            ngram_overlap,
+            f"Share of the word {_n}-grams of two answers that both have, as often as they occur: Ruzicka similarity",
+            order=_n,
+            counted=True,
+        ),
         "Ruzicka 1958",
         f"ruzicka-{_n}",
         f"multiset jaccard {_n}",
@@ -179,12 +186,18 @@ _register(
     "Popovic 2015; values of sacrebleu (Post 2018, arXiv:1804.08771)",
     "self-chrf",
     "pair_chrf",
+    "homogenization_chrf",
+    "homogenisation_chrf",
     confounds=f"{LENGTHS} Any two texts in one script share characters: unrelated ones score well above 0.",
     cost="n^2, a product of sparse counts of characters an order: some five times self-BLEU",
 )
 _register(
     "edit_distance_words",
-    partial(edit_distance, unit="words"),
+    variant(
+        edit_distance,
+        "Words inserted, deleted and replaced that turn one answer into the other, over the longer length",
+        unit="words",
+    ),
     "Levenshtein 1966",
     "levenshtein_norm",
     "normalised token edit distance",
@@ -195,7 +208,11 @@ _register(
 )
 _register(
     "edit_distance_characters",
-    partial(edit_distance, unit="characters"),
+    variant(
+        edit_distance,
+        "Characters inserted, deleted and replaced that turn one answer into the other, over the longer length",
+        unit="characters",
+    ),
     "Levenshtein 1966",
     "levenshtein_norm_char",
     "normalised edit distance",

@@ -110,6 +110,7 @@ def _templates_per_token(tokens: Sequences) -> float:
     higher_is="more diverse",
     range=(0, 1),
     source=f"as pos_distinct_4, after {SHAIB}",
+    aliases=("word-shape distinct-4",),
     confounds=f"{POOLED} {LATIN}",
     **PROSE,
 )
@@ -126,6 +127,7 @@ def shape_distinct_4(answers: Answers) -> float:
     higher_is="less diverse",
     range=(0, float("inf")),
     source=f"as pos_compression_ratio, after {SHAIB}",
+    aliases=("cr: shapes",),
     confounds=f"{REPEATED} {LATIN}",
     **PROSE,
 )
@@ -142,6 +144,7 @@ def shape_compression_ratio(answers: Answers) -> float:
     higher_is="less diverse",
     range=(0, 1),
     source=f"as pos_template_rate, after {SHAIB}",
+    aliases=("word-shape template rate",),
     confounds=f"{REPEATED} {LATIN}",
     **PROSE,
 )
@@ -159,6 +162,7 @@ def shape_template_rate(answers: Answers) -> float:
     higher_is="less diverse",
     range=(0, 1),
     source=f"as pos_templates_per_token, after {SHAIB}",
+    aliases=("word-shape templates-per-token",),
     confounds=f"Rises with the number of answers. {LATIN}",
     **PROSE,
 )
@@ -297,6 +301,7 @@ def _foreign(texts: tuple[str, ...]) -> int:
     higher_is="more diverse",
     range=(0, 1),
     source="function words as style: Mosteller and Wallace 1964; Stamatatos 2009",
+    aliases=("function-word distinct-3",),
     confounds=f"{POOLED} {ENGLISH_ONLY}",
     **PROSE,
 )
@@ -311,6 +316,7 @@ def function_word_distinct_3(answers: Answers) -> float:
     higher_is="less diverse",
     range=(0, 1),
     source="function words as style: Mosteller and Wallace 1964; Stamatatos 2009",
+    aliases=("function-word n-gram overlap",),
     confounds=f"Falls when the lengths of the answers differ. {ENGLISH_ONLY}",
     pairwise=True,
     unbiased_in_n=True,
@@ -329,6 +335,7 @@ def function_word_similarity(answers: Answers) -> Matrix:
     higher_is="more diverse",
     range=(0, 1),
     source="punctuation as style: Darmon et al. 2021, arXiv:1901.00519",
+    aliases=("punctuation distinct-3",),
     confounds=POOLED,
     **PROSE,
 )
@@ -342,6 +349,7 @@ def punctuation_distinct_3(answers: Answers) -> float:
     higher_is="less diverse",
     range=(0, 1),
     source="punctuation as style: Darmon et al. 2021, arXiv:1901.00519",
+    aliases=("punctuation n-gram overlap",),
     confounds="Falls when the lengths of the answers differ. Markdown is made of these marks.",
     pairwise=True,
     unbiased_in_n=True,
@@ -417,6 +425,7 @@ def _sentence_lengths(answers: Answers) -> list[NDArray[np.float64]]:
     unit="within output",
     min_n=1,
     unbiased_in_n=True,
+    aliases=("mean sentence length",),
     confounds=BY_LINE,
     **PROSE,
 )
@@ -453,6 +462,7 @@ def sentence_length_variation(answers: Answers) -> float:
     higher_is="more diverse",
     range=(0, float("inf")),
     source="docs/metrics.md",
+    aliases=("sentence-length standard deviation",),
     confounds=f"Follows the mean length. {BY_LINE}",
     **PROSE,
 )
@@ -468,9 +478,10 @@ def sentence_length_sd(answers: Answers) -> float:
     name="sentence_length_difference",
     higher_is="more diverse",
     range=(0, float("inf")),
-    source="Gini's mean difference of the answers' mean sentence lengths",
+    source="mean difference (Gini 1912) of the answers' mean sentence lengths",
     pairwise=True,
     unbiased_in_n=True,
+    aliases=("mean difference of sentence lengths",),
     confounds=f"Follows the mean length. {BY_LINE}",
     **PROSE,
 )
@@ -486,6 +497,7 @@ def sentence_length_difference(answers: Answers) -> Matrix:
     higher_is="more diverse",
     range=(0, 1),
     source="distinct-1 (Li et al. 2016) over the first words of sentences",
+    aliases=("sentence-opening distinct-1",),
     confounds=f"Falls with the number of answers and of their sentences. {BY_LINE}",
     **PROSE,
 )
@@ -501,9 +513,10 @@ def sentence_opening_distinct(answers: Answers) -> float:
     name="sentence_opening_similarity",
     higher_is="less diverse",
     range=(0, 1),
-    source="overlap (one minus total variation) of two answers' shares of opening words",
+    source="docs/metrics.md; one minus the total variation distance of shares of opening words",
     pairwise=True,
     unbiased_in_n=True,
+    aliases=("sentence-opening overlap",),
     confounds=f"Rises with the number of sentences of an answer. {BY_LINE}",
     **PROSE,
 )
@@ -580,6 +593,7 @@ def _layouts(answers: Answers) -> NDArray[np.int64]:
     range=(1, float("inf")),
     source="Hill number of order 0 (Hill 1973) of layouts",
     needs="prose",
+    aliases=("distinct layouts",),
     confounds="At most the number of answers, and rises with it. Item counts and paragraph counts follow length.",
 )
 def layout_unique(answers: Answers) -> float:
@@ -596,6 +610,7 @@ def layout_unique(answers: Answers) -> float:
     needs="prose",
     pairwise=True,
     unbiased_in_n=True,
+    aliases=("layout collision",),
     confounds="Item counts and paragraph counts follow length. Answers of one paragraph are all alike.",
 )
 def layout_similarity(answers: Answers) -> Matrix:

@@ -43,6 +43,7 @@ def pairwise_cosine_distance(answers: Answers) -> Matrix:
     higher_is="more diverse",
     range=(0, 2),
     source="median form of Tevet and Berant 2021, arXiv:2004.02990",
+    aliases=("median pairwise distance",),
     confounds=f"Blind to what fewer than half of the pairs do. {CONFOUNDS}",
     **SEMANTIC,
 )
@@ -92,6 +93,7 @@ def nearest_neighbour_distance(answers: Answers) -> float:
     higher_is="less diverse",
     range=(0, 1),
     source="docs/metrics.md",
+    aliases=("near_dup_rate", "semantic near-duplicate rate"),
     pairwise=True,
     unbiased_in_n=True,
     confounds=CONFOUNDS,
@@ -145,7 +147,7 @@ def _of_order(function: Callable[..., float], order: float, documentation: str) 
 
 
 VENDI = {
-    "vendi_0.5": (0.5, ()),
+    "vendi_0.5": (0.5, ("vendi score of order 0.5",)),
     "vendi": (1, ("vendi score", "VS")),
     "vendi_2": (2, ("rke", "RKE mode count", "effective rank of order 2")),
     "vendi_inf": (np.inf, ("vendi score of order infinity",)),
