@@ -157,7 +157,9 @@ def _best_fit(code: bytes) -> str | None:
     if len(code) > DETECT_BYTES:
         code = code[:DETECT_BYTES].rpartition(b"\n")[0] or code[:DETECT_BYTES]
     best, least = None, PARTIAL
-    for language in GRAMMARS:
+    for language, grammar in GRAMMARS.items():
+        if grammar.foreign and re.search(grammar.foreign, code):
+            continue
         parsed = parser(language).parse(code)
         errors = _error_share(parsed)
         if errors < least and not _is_bare(parsed.root_node):
@@ -260,9 +262,10 @@ def _walk(parsed: tree_sitter.Tree) -> list[tree_sitter.Node]:
 
 def _is_bare(root: tree_sitter.Node) -> bool:
     """Whether there is no code at all: nothing, or only comments."""
-    first = root.named_child(0)
-    if first is not None and not re.search(COMMENTS, first.type):
-        return False
+    if root.named_child_count:
+        first = root.named_child(0)
+        if first is not None and not re.search(COMMENTS, first.type):
+            return False
     return all(re.search(COMMENTS, child.type) for child in root.named_children) and not root.is_error
 
 
