@@ -60,6 +60,8 @@ class Grammar:
         Kinds that steer the program.
     functions, returns, calls, imports : str
         Kinds that define a function, leave it, call one, bring in a module.
+    foreign : bytes
+        A pattern of what is another language's, though the parser takes it for names.
     """
 
     package: str
@@ -78,6 +80,7 @@ class Grammar:
     returns: str = "return_statement"
     calls: str = "call_expression"
     imports: str = ""
+    foreign: bytes = b""
 
 
 def _words(**kinds: str) -> dict[str, str]:
@@ -217,6 +220,8 @@ GRAMMARS: dict[str, Grammar] = {
         controls=_C_CONTROLS,
         functions="function_definition",
         imports="preproc_include",
+        # Read as a function without parameters.
+        foreign=rb"(?m)^[ \t]*(?:\w+[ \t]+){0,4}class[ \t]+\w",
     ),
     "java": Grammar(
         package="tree_sitter_java",

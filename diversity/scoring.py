@@ -359,10 +359,8 @@ class _AnswerSet:
             return None, None, n, self.note or f"{n} answers, {metric.min_n} are needed"
         try:
             if metric.needs in {"trees", "form"} and self.domain.language:
-                parsed = sum(tree is not None for tree in self.answers.trees)
-                if parsed < n:
-                    note = "; ".join(filter(None, [note, f"{n - parsed} of {n} do not parse"]))
-                n = parsed
+                note = "; ".join(filter(None, [note, self.answers.parse_note])) or None
+                n = sum(tree is not None for tree in self.answers.trees)
             result = metric.function(self.answers)
         except Undefined as reason:
             return None, None, n, str(reason)

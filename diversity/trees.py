@@ -24,7 +24,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from hashlib import blake2b
 from itertools import chain
 from operator import attrgetter
@@ -46,9 +46,13 @@ Status = Literal["ok", "partial", "unparsable"]
 Level = Literal["type", "alpha", "raw"]
 
 PARTIAL = 0.05  # share of bytes the parser may fail on before a program counts as unparsable and not as damaged
-DETECT_CHARACTERS = 20_000  # read to tell the language
+DETECT_BYTES = 20_000  # read to tell the language
+BLOCK = 1 << 20  # entries of a table of minima made at once
 MARK = re.compile(r"[()\[\]{},:;'\"`\s\0]+|\.|::")
-FENCE_TAG = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*([\w+#-]+)", re.MULTILINE)
+FENCED = re.compile(
+    rb"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#-]*)[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+)
+TIDIED = re.compile(r"[,;'\"`\s\0]+")  # what formatters add and take away
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,28 +124,48 @@ def grammar_version(language: str) -> str:
 
 
 def detect(source: str) -> str | None:
-    """Return the language of a program: what its first fence says, or the grammar with the fewest parse errors.
+    """Return the language of a program: what its fence says, or the grammar with the fewest parse errors.
 
     Of the grammars that fit equally well the first in `GRAMMARS` is taken. None when no grammar reads 95 % of the
-    bytes. The first 20,000 characters decide.
+    bytes. The first 20,000 bytes decide.
 
     Examples
     --------
     >>> detect("fn main() { let x = 1; }")
     'rust'
     """
-    tag = FENCE_TAG.search(source)
-    if tag and tag[1].lower() in TAGS:
-        return TAGS[tag[1].lower()]
-    if len(source) > DETECT_CHARACTERS:
-        source = source[:DETECT_CHARACTERS].rpartition("\n")[0] or source[:DETECT_CHARACTERS]
-    code = encode(source)
+    code, said = _unfenced(encode(source))
+    return said or _best_fit(code)
+
+
+def _unfenced(code: bytes) -> tuple[bytes, str | None]:
+    """Return the program inside a fence, every byte where it was, and the language that the fence names.
+
+    Of several fences the first with a known language, else the first. Text without a fence is a program.
+    """
+    first = None
+    for fence in FENCED.finditer(code):
+        said = TAGS.get(fence[2].decode().lower())
+        first = first or fence
+        if said:
+            return b"\n" * fence.start(3) + fence[3], said
+    return (b"\n" * first.start(3) + first[3] if first else code), None
+
+
+def _best_fit(code: bytes) -> str | None:
+    code = code.lstrip(b"\n")
+    if len(code) > DETECT_BYTES:
+        code = code[:DETECT_BYTES].rpartition(b"\n")[0] or code[:DETECT_BYTES]
     best, least = None, PARTIAL
-    for language in GRAMMARS:
-        root = parser(language).parse(code).root_node
-        errors = _error_share(root, language) if root.has_error else 0.0
-        if errors < least and not _is_bare(root):
+    for language, grammar in GRAMMARS.items():
+        if grammar.foreign and re.search(grammar.foreign, code):
+            continue
+        parsed = parser(language).parse(code)
+        errors = _error_share(parsed)
+        if errors < least and not _is_bare(parsed.root_node):
             best, least = language, errors
+            if not errors:
+                break
     return best
 
 
@@ -162,7 +186,7 @@ def read(source: str, language: str) -> Tree:
     ----------
     source : str
     language : str
-        A name in `GRAMMARS`, or "auto" to detect it.
+        A name in `GRAMMARS`, or "auto" to detect it; of a text with a fence only what is inside is then read.
     """
     return _cache.read(source, language)
 
@@ -204,16 +228,18 @@ _fields = attrgetter(*_FIELDS)
 
 
 def _read(source: str, language: str) -> Tree:
-    if language == AUTO:
-        language = detect(source) or next(iter(GRAMMARS))
     code = encode(source)
+    if language == AUTO:
+        code, said = _unfenced(code)
+        # What no grammar reads is unparsable in every one.
+        language = said or _best_fit(code) or next(iter(GRAMMARS))
     parsed = parser(language).parse(code)
     root = parsed.root_node
     status: Status = "ok"
     if _is_bare(root):
         status = "unparsable"
     elif root.has_error:
-        status = "partial" if _error_share(root, language) <= PARTIAL else "unparsable"
+        status = "partial" if _error_share(parsed) <= PARTIAL else "unparsable"
     values: Iterable[int] = chain.from_iterable(map(_fields, _walk(parsed))) if status == "ok" else ()
     table = np.fromiter(values, dtype=np.int32).reshape(-1, len(_FIELDS))
     kinds, sizes, starts, ends = table.T.copy()
@@ -236,28 +262,35 @@ def _walk(parsed: tree_sitter.Tree) -> list[tree_sitter.Node]:
 
 def _is_bare(root: tree_sitter.Node) -> bool:
     """Whether there is no code at all: nothing, or only comments."""
+    if root.named_child_count:
+        first = root.named_child(0)
+        if first is not None and not re.search(COMMENTS, first.type):
+            return False
     return all(re.search(COMMENTS, child.type) for child in root.named_children) and not root.is_error
 
 
-@cache
-def _error_query(language: str) -> tree_sitter.Query:
-    import tree_sitter
+def _error_share(parsed: tree_sitter.Tree) -> float:
+    """Share of bytes inside errors; what is missing counts as one byte.
 
-    grammar = parser(language).language
-    assert grammar is not None
-    return tree_sitter.Query(grammar, "[(ERROR) (MISSING)] @error")
-
-
-def _error_share(root: tree_sitter.Node, language: str) -> float:
-    """Share of bytes inside errors; what is missing counts as one byte."""
-    import tree_sitter
-
-    found = tree_sitter.QueryCursor(_error_query(language)).captures(root).get("error", [])
+    Only the way to errors is walked: a query for them takes minutes over a megabyte of open brackets.
+    """
+    root = parsed.root_node
+    if not root.has_error:
+        return 0.0
+    cursor = parsed.walk()
     covered, last = 0, 0
-    for start, end in sorted((n.start_byte, max(n.end_byte, n.start_byte + 1)) for n in found):
-        covered += max(0, end - max(start, last))
-        last = max(last, end)
-    return covered / max(1, root.end_byte)
+    while True:
+        node = cursor.node
+        assert node is not None
+        if node.is_error or node.is_missing:
+            end = max(node.end_byte, node.start_byte + 1)
+            covered += max(0, end - max(node.start_byte, last))
+            last = max(last, end)
+        elif node.has_error and cursor.goto_first_child():
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return min(1.0, covered / max(1, root.end_byte - root.start_byte))
 
 
 _KEEP, _DROP, _UNWRAP, _PART, _MARKS, _FOLD = range(6)
@@ -282,9 +315,15 @@ class Kinds:
         self.actions = np.array([_action(n, is_named) for n, is_named in zip(self.names, named, strict=True)])
         self.hashes = np.array([_hash(name.encode()) for name in self.names], dtype=np.uint64)
         self.identifiers = np.array([_identifier(n) if k else 0 for n, k in zip(self.names, named, strict=True)])
+        self.named = np.array(named)
         self.strings = self.among(STRINGS) & named
         self.numbers = np.array([bool(re.search(NUMBERS, n)) for n in self.names]) & named
         self.closed = self.among(CLOSED) & named
+        self.quotes = self.among("string_start string_end raw_string_delimiter")
+        self.tidied = np.array([bool(TIDIED.fullmatch(n)) for n in self.names])
+        self.token_hashes = self.hashes.copy()
+        for kinds, token in ((self.identifiers > 0, b"ID"), (self.numbers, b"NUM"), (self.strings, b"STR")):
+            self.token_hashes[kinds] = _hash(token)
         self.telling = np.zeros((len(self.names), len(self.names)), dtype=np.bool_)
         for parent, mark in TELLING_MARKS.items():
             self.telling |= np.outer(self.among(parent), np.array([n == mark for n in self.names]))
@@ -315,7 +354,7 @@ class Kinds:
                 under.append((self.among(kind), _ranks(rank), self.among(above), above_ranks))
             else:
                 anywhere[self.among(kind)] |= _ranks(rank)
-        return _Places(anywhere, tuple(under))
+        return _Places(anywhere, tuple(under), not rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +363,7 @@ class _Places:
 
     anywhere: NDArray[np.uint8]
     under: tuple[tuple[Booleans, int, Booleans, int | None], ...]
+    nowhere: bool
 
 
 def _ranks(text: str) -> int:
@@ -474,6 +514,7 @@ class Stand:
         named = (self._actions == _KEEP) | (self._actions == _UNWRAP)
         self.ranks = self.family.rank(named & ~hidden)
         self.kept = self.shown & (self._actions == _KEEP)
+        self._name_hashes: dict[str, IDS] = {}
 
     def _inside(self, tops: Integers) -> Booleans:
         return self._between(tops, self.stops[tops])
@@ -510,6 +551,8 @@ class Stand:
 
     def at(self, places: _Places, nodes: Integers) -> Booleans:
         """Whether each node stands at one of the places."""
+        if places.nowhere:
+            return np.zeros(len(nodes), dtype=np.bool_)
         parents = self.parents[nodes]
         kind, rank = self.kinds[parents], np.left_shift(1, np.minimum(self.ranks[nodes], 7))
         found: Booleans = (places.anywhere[kind] & rank) != 0
@@ -534,11 +577,17 @@ class Stand:
                 return above
             above = np.where(carried, self.parents[above], above)
 
+    @cached_property
+    def _folded(self) -> IDS:
+        """Hash of each node's kind with the operators and keywords below it."""
+        labels = self.table.hashes[self.kinds]
+        marks = (self._actions == _MARKS) & self.table.telling[self.kinds[self.parents], self.kinds]
+        self._fold(labels, np.flatnonzero(((self._actions == _FOLD) | marks) & self._whole))
+        return labels
+
     def labels(self, level: Level) -> IDS:
         """Hash of each kept node's label."""
-        table, labels = self.table, self.table.hashes[self.kinds]
-        marks = (self._actions == _MARKS) & table.telling[self.kinds[self.parents], self.kinds]
-        self._fold(labels, np.flatnonzero(((self._actions == _FOLD) | marks) & self._whole))
+        table, labels = self.table, self._folded.copy()
         leaves = self._whole & (self.sizes == 1) & (self._actions == _KEEP)
         if level == "type":
             worded = np.flatnonzero(leaves & table.closed[self.kinds])
@@ -547,6 +596,70 @@ class Stand:
             self._add_text(labels, leaves, level)
         kept: IDS = labels[self.kept]
         return kept
+
+    def tokens(self, level: Level) -> tuple[IDS, Integers]:
+        """Hash of each token in reading order, and the tree it is in.
+
+        Names are one token at level `type` and renamed at `alpha`; so are numbers and strings, each with its text
+        from `alpha` on. Keywords, operators and brackets stand as they are. Commas, semicolons, quotes and brackets
+        round an expression are left out: formatters add them and take them away.
+        """
+        table, kinds, actions = self.table, self.kinds, self._actions
+        strings = table.strings[kinds]
+        leaves = (self.sizes == 1) & ((actions == _KEEP) | (actions == _FOLD))
+        marks = (actions == _MARKS) & ~table.tidied[kinds] & (actions[self.parents] != _UNWRAP)
+        parts = (actions == _PART) & (level != "type")
+        at = np.flatnonzero(self.shown & (leaves | marks | strings | parts))
+        hashes = table.token_hashes[kinds[at]]
+        named = table.identifiers[kinds[at]] > 0
+        if level == "type":
+            worded = table.closed[kinds[at]]
+            hashes[worded] += _mixed(_text_hashes(self.texts(at[worded])))
+            return hashes, self.owners[at]
+        worded = (leaves | parts)[at] & (table.named[kinds[at]]) & ~named
+        texts = self.texts(at[worded])
+        if level == "alpha":
+            quotes = table.quotes[kinds[at[worded]]].tolist()
+            texts = [_without_quotes(t, is_quote) for t, is_quote in zip(texts, quotes, strict=True)]
+        hashes[worded] += _mixed(_text_hashes(texts))
+        hashes[named] = self._names(level)[np.searchsorted(self._named, at[named])]
+        empty = np.zeros(len(at), dtype=np.bool_)
+        empty[worded] = [not t for t in texts]
+        return hashes[~empty], self.owners[at[~empty]]
+
+    @cached_property
+    def _named(self) -> Integers:
+        """All identifiers outside comments."""
+        return np.flatnonzero(self._whole & (self.table.identifiers[self.kinds] > 0))
+
+    def _names(self, level: Level) -> IDS:
+        """Hash of each identifier, by its text or renamed."""
+        if level not in self._name_hashes:
+            self._name_hashes[level] = _mixed(self._renamed() if level == "alpha" else _text_hashes(self._name_texts))
+        return self._name_hashes[level]
+
+    @cached_property
+    def _name_texts(self) -> list[bytes]:
+        return self.texts(self._named)
+
+    @cached_property
+    def _given(self) -> tuple[Booleans, Booleans]:
+        """Which identifiers stand where the program names a variable, function or type; and a field or method."""
+        table, at = self.table, self._named
+        kind = table.identifiers[self.kinds[at]]
+        names = ((kind == _NAME) & self.at(table.names_at, at)) | ((kind == _TYPE) & self.at(table.types_at, at))
+        if self.language == "rust":
+            # A pattern names a variable or a variant; the prelude's variants are no variables.
+            names &= np.array([t not in _PRELUDE for t in self._name_texts], dtype=np.bool_)
+        return names, self.at(table.attributes_at, at)
+
+    def own_names(self) -> list[set[bytes]]:
+        """Names that each program gives to what it defines."""
+        own = np.flatnonzero(self._given[0] | self._given[1])
+        names: list[set[bytes]] = [set() for _ in self.trees]
+        for owner, place in zip(self.owners[self._named[own]].tolist(), own.tolist(), strict=True):
+            names[owner].add(self._name_texts[place])
+        return names
 
     def _fold(self, labels: IDS, tokens: Integers, hashes: IDS | None = None) -> None:
         """Add tokens to the labels of their parents, with the number of operands that stand before them."""
@@ -558,21 +671,19 @@ class Stand:
         parts = np.flatnonzero(self._whole & (self._actions == _PART))
         texts = self.texts(parts)
         if level == "alpha":
-            opening = self.table.among("string_start string_end raw_string_delimiter")[self.kinds[parts]].tolist()
+            opening = self.table.quotes[self.kinds[parts]].tolist()
             texts = [_without_quotes(t, is_quote) for t, is_quote in zip(texts, opening, strict=True)]
         told = np.array([bool(t) for t in texts], dtype=np.bool_)
         hashes = _text_hashes([t for t in texts if t])
         self._fold(labels, parts[told], hashes)
-        names = self._whole & (self.table.identifiers[self.kinds] > 0)
-        others = np.flatnonzero(leaves & ~names)
+        others = np.flatnonzero(leaves & (self.table.identifiers[self.kinds] == 0))
         labels[others] += _mixed(_text_hashes(self.texts(others)))
-        at = np.flatnonzero(names)
-        labels[at] += _mixed(self._renamed(at) if level == "alpha" else _text_hashes(self.texts(at)))
+        labels[self._named] += self._names(level)
 
-    def _renamed(self, at: Integers) -> IDS:
+    def _renamed(self) -> IDS:
         """A hash for each identifier: of its number where the program defines it, else of its text."""
-        table, owners = self.table, self.owners[at]
-        texts = self.texts(at)
+        table, at, texts = self.table, self._named, self._name_texts
+        owners = self.owners[at]
         numbers: dict[bytes, int] = {}
         word = np.array([numbers.setdefault(t, len(numbers)) for t in texts], dtype=np.int64)
         own, key = np.unique(owners * len(numbers) + word, return_inverse=True)
@@ -583,13 +694,7 @@ class Stand:
             marked[key[found]] = True
             return marked[key]
 
-        is_name, is_type = kind == _NAME, kind == _TYPE
-        names = (is_name & self.at(table.names_at, at)) | (is_type & self.at(table.types_at, at))
-        if self.language == "rust":
-            # A pattern names a variable or a variant; the prelude's variants are no variables.
-            names &= np.array([t not in _PRELUDE for t in texts], dtype=np.bool_)
-        variable = defined(names)
-        attribute = defined(self.at(table.attributes_at, at))
+        variable, attribute = map(defined, self._given)
         keyword = self.at(table.keywords_at, at)
         member = (kind == _MEMBER) | self.at(table.members_at, at)
         either = self.at(table.either_at, at)
@@ -710,7 +815,8 @@ class Forest:
         self._labels: dict[str, IDS] = {}
         self._cut: list[IDS] = []
         self._reaching: list[Booleans] = [np.ones(len(self.sizes), dtype=np.bool_)]
-        self._classes: dict[int, tuple[Integers, int]] = {}
+        self._classes: dict[tuple[int | None, str], tuple[Integers, int]] = {}
+        self._bags: dict[tuple[int | None, str], Bag] = {}
 
     def labels(self, level: Level = "type") -> IDS:
         """Hash of each node's label. Shape (nodes,)."""
@@ -766,21 +872,74 @@ class Forest:
         """Hash of the whole subtree under each node. Shape (nodes,)."""
         return whole_trees(self.labels(level), self.sizes)
 
+    def tokens(self, level: Level) -> tuple[Integers, Integers]:
+        """Tokens of the trees end to end as numbers, and how many each tree has; see `Stand.tokens`."""
+        hashes, lengths = [], []
+        for stand in self.stands:
+            each, owners = stand.tokens(level)
+            hashes.append(each)
+            lengths.append(np.bincount(owners, minlength=len(stand.trees)))
+        return numbered(np.concatenate(hashes))[0], np.concatenate(lengths)
+
     def programs(self, level: Level = "alpha") -> Integers:
         """A number for each answer, equal where the normalised programs are. Shape (n,)."""
         _, classes = np.unique(self.full_subtrees(level)[self.roots], return_inverse=True)
         return classes.astype(np.int64)[self.which]
 
-    def classes(self, levels: int) -> tuple[Integers, int]:
-        """Number the subtrees cut to so many levels, equal for equal ones: shape (nodes,), and how many there are."""
-        if levels not in self._classes:
-            self._classes[levels] = numbered(self.subtrees(levels))
-        return self._classes[levels]
+    def classes(self, levels: int | None, level: Level = "type") -> tuple[Integers, int]:
+        """Number the subtrees, equal for equal ones: shape (nodes,), and how many different ones there are.
 
-    def counts(self, classes: Integers, distinct: int) -> NDArray[np.float64]:
-        """How often each tree has each class. Shape (trees, distinct)."""
-        cells = np.bincount(self.owners * distinct + classes, minlength=len(self.copies) * distinct)
-        return cells.reshape(len(self.copies), distinct).astype(np.float64)
+        Cut to so many levels (at level `type`), or whole where `levels` is None.
+        """
+        key = levels, level
+        if key not in self._classes:
+            self._classes[key] = numbered(self.full_subtrees(level) if levels is None else self.subtrees(levels))
+        return self._classes[key]
+
+    def bag(self, levels: int | None, level: Level = "type") -> Bag:
+        """Subtrees of each tree, cut to so many levels or whole (None), and how often it has each."""
+        if (levels, level) not in self._bags:
+            self._bags[levels, level] = Bag.of(*self.classes(levels, level), self.owners, len(self.copies))
+        return self._bags[levels, level]
+
+
+@dataclass(frozen=True, slots=True)
+class Bag:
+    """How often each tree has each subtree, of the subtrees that two trees or more have.
+
+    `sizes` are a tree's subtrees in all, `squares` the sum of its squared counts.
+    """
+
+    counts: NDArray[np.float32]
+    sizes: NDArray[np.float64]
+    squares: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, classes: Integers, distinct: int, owners: Integers, trees: int) -> Bag:
+        """Count classes by tree."""
+        counts = np.bincount(owners * distinct + classes, minlength=trees * distinct).reshape(trees, distinct)
+        # Most subtrees are in one tree only, which adds to no product and to no minimum of two.
+        shared = counts[:, np.count_nonzero(counts, axis=0) > 1].astype(np.float32)
+        return cls(shared, counts.sum(axis=1).astype(np.float64), (counts**2).sum(axis=1).astype(np.float64))
+
+    def products(self) -> NDArray[np.float64]:
+        """Inner products of the counts of every two trees."""
+        counts = self.counts.astype(np.float64)
+        products: NDArray[np.float64] = counts @ counts.T
+        np.fill_diagonal(products, self.squares)
+        return products
+
+    def ruzicka(self) -> NDArray[np.float64]:
+        """Sum of minima over sum of maxima of the counts of every two trees."""
+        n, kinds = self.counts.shape
+        shared = np.empty((n, n))
+        rows = max(1, BLOCK // max(1, n * kinds))
+        for first in range(0, n, rows):
+            some = self.counts[first : first + rows, None, :]
+            np.minimum(some, self.counts[None, :, :]).sum(axis=2, dtype=np.float64, out=shared[first : first + rows])
+        np.fill_diagonal(shared, self.sizes)
+        similarity: NDArray[np.float64] = shared / (np.add.outer(self.sizes, self.sizes) - shared)
+        return similarity
 
 
 def numbered(keys: NDArray[Any]) -> tuple[Integers, int]:

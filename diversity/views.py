@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from diversity.calibration import Calibration
 from diversity.errors import InputError
+from diversity.skeletons import Skeleton, of_forest
 from diversity.trees import Forest, Tree, encode, read
 
 FUNCTION_WORDS = frozenset(
@@ -441,7 +442,7 @@ class Answers:
     texts : sequence of str, n answers
         What the domain extracted from the outputs.
     language : str, optional
-        The programming language of the answers; None for prose.
+        The programming language of the answers, or "auto" to tell it for each; None for prose.
     encode : callable, optional
         Maps texts to unit vectors, shape (n, d). Without it the semantic metrics are undefined.
     calibration : callable, optional
@@ -587,6 +588,30 @@ class Answers:
         return Forest(trees, which=which, limits=[len(encode(self.read[once[k]])) for k in range(len(numbers))])
 
     @cached_property
+    def code_tokens(self) -> Sequences:
+        """Tokens of each tree of the forest, every name, number and string alike."""
+        return Sequences.of_numbers(*self.forest.tokens("type"))
+
+    @cached_property
+    def renamed_tokens(self) -> Sequences:
+        """Tokens of each tree of the forest, names that the program gives numbered by first occurrence."""
+        return Sequences.of_numbers(*self.forest.tokens("alpha"))
+
+    @cached_property
+    def skeletons(self) -> list[Skeleton]:
+        """What each program that parses does, in outline."""
+        outlines = of_forest(self.forest)
+        return [outlines[tree] for tree in self.forest.which]
+
+    @property
+    def parse_note(self) -> str:
+        """How many answers do not parse, and how many of those nearly do; empty where all parse."""
+        failed = sum(tree is None for tree in self.trees)
+        partial = sum(tree.status == "partial" for tree in self.programs)
+        nearly = f", {partial} of them but for 5 % or less" if partial else ""
+        return f"{failed} of {len(self)} do not parse{nearly}" if failed else ""
+
+    @cached_property
     def vectors(self) -> NDArray[np.float64]:
         """Unit embedding of each answer, shape (n, d); raises `Undefined` without an embedding model."""
         if self._encode is None:
@@ -661,9 +686,9 @@ class Picked(Answers):
         return Sequences([source.words.items[i] for source, i in self.picks])
 
     @cached_property
-    def trees(self) -> list[Tree | None]:
-        """Normalised syntax tree of each answer; None where it does not parse."""
-        return [source.trees[i] for source, i in self.picks]
+    def programs(self) -> list[Tree]:
+        """Each answer as parsed."""
+        return [source.programs[i] for source, i in self.picks]
 
 
 def _function_word(word: str) -> str | None:

@@ -79,6 +79,21 @@ def parse_failures(answers: Answers) -> float:
 
 
 @metric(
+    name="partial_parses",
+    facet="guard",
+    higher_is="neither",
+    range=(0, 1),
+    source="docs/metrics.md",
+    needs="trees",
+    min_n=1,
+    unbiased_in_n=True,
+)
+def partial_parses(answers: Answers) -> float:
+    """Share of programs that parse but for at most 5 % of their bytes; they are among those that do not parse."""
+    return float(np.mean([tree.status == "partial" for tree in answers.programs]))
+
+
+@metric(
     name="windowed",
     facet="guard",
     higher_is="neither",

@@ -66,22 +66,7 @@ def tree_similarity(answers: Answers) -> Matrix:
     node kinds that every program has outweigh all else there, and programs of one task score 0.86 whatever they do.
     """
     forest = answers.forest
-    lengths = np.bincount(forest.owners, minlength=len(forest.copies))
-    levels = [
-        Sequences.of_numbers(forest.classes(level)[0], lengths).overlap(1, counted=True)[0] for level in (1, 2, 3)
-    ]
-    similarity: Matrix = np.mean(levels, axis=0)
-    return similarity[np.ix_(forest.which, forest.which)]
-
-
-def tree_cosine(answers: Answers) -> Matrix:
-    """Cosine of the counts of subtrees cut to 1, 2 and 3 levels, over the normalised trees that parse."""
-    forest = answers.forest
-    counts = np.hstack([forest.counts(*forest.classes(levels)) for levels in (1, 2, 3)])
-    products = counts @ counts.T
-    lengths = np.diag(products)
-    # Whole numbers under one root: programs with equal counts are alike by exactly 1.
-    similarity: Matrix = np.clip(products / np.sqrt(np.outer(lengths, lengths)), 0, 1)
+    similarity: Matrix = np.mean([forest.bag(levels).ruzicka() for levels in (1, 2, 3)], axis=0)
     return similarity[np.ix_(forest.which, forest.which)]
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from diversity.metrics.kernels import tree_cosine
 from diversity.registry import find_metric
 from diversity.stats import effective, pair_mean
 from diversity.views import Answers
@@ -89,7 +88,7 @@ def test_tree_similarity_is_the_mean_ruzicka_of_cut_subtrees():
 
 def test_tree_cosine_is_that_of_subtree_counts():
     # 87/93 and 0.878…: counts of subtrees cut to 1, 2 and 3 levels, worked by hand for the first two programs
-    matrix = tree_cosine(Answers(PROGRAMS, language="python"))
+    matrix = find_metric("wl_similarity").function(Answers(PROGRAMS, language="python"))
     assert matrix[0, 1] == pytest.approx(1, abs=1e-12)
     assert matrix[0, 2] == pytest.approx(87 / 93, abs=1e-12)
     assert matrix[0, 3] == pytest.approx(0.8782218611346799, abs=1e-12)
