@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ def _read(domain: Domain, record: dict[str, Any]) -> Prompt:
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
-    from diversity.formats import read_frame
+    from diversity.formats import prompt_name, read_frame
 
     if path.suffix.lower() == ".txt":
         try:
@@ -87,9 +86,5 @@ def _records(path: Path) -> list[dict[str, Any]]:
         rest = {k: v for k, v in row.items() if k not in {text, named}}
         own = row.get(named) if named else None
         shown = {} if value is None else {"prompt": value}
-        records.append({**rest, **shown, "prompt_id": str(own) if own is not None else _name(str(value))})
+        records.append({**rest, **shown, "prompt_id": str(own) if own is not None else prompt_name(str(value))})
     return records
-
-
-def _name(text: str) -> str:
-    return f"p-{blake2b(text.encode('utf-8', 'replace'), digest_size=5).hexdigest()}"
