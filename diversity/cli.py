@@ -101,14 +101,15 @@ def _progress() -> Iterator[Progress | None]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[pace]}"),
         console=Console(stderr=True),
     ) as bars:
         tasks: dict[str, Any] = {}
 
-        def report(what: str, done: int, total: int) -> None:
+        def report(what: str, done: int, total: int, pace: str = "") -> None:
             if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
+                tasks[what] = bars.add_task(what, total=total, pace=pace)
+            bars.update(tasks[what], completed=done, pace=pace)
 
         yield report
 
@@ -171,11 +172,57 @@ def demo(out: Path, n: int, full: bool, seed: int) -> None:
 DEMO_PROMPTS, DEMO_TOKENS, DEMO_BATCH = 12, 72, 96
 
 
-@commands.command()
+class _Sweeping(click.Command):
+    """A command whose --temperature takes several values: `--temperature 0.2 0.6 1.0`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give each further number an option of its own."""
+        spread: list[str] = []
+        for arg in args:
+            if spread[-2:-1] == ["--temperature"] and _is_number(arg):
+                spread.append("--temperature")
+            spread.append(arg)
+        return super().parse_args(ctx, spread)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _shard(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[int, int]:
+    number, _, count = value.partition("/")
+    try:
+        return int(number), int(count)
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not i/k, as in 1/4", ctx, parameter) from None
+
+
+def _count_or_file(ctx: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    del ctx, parameter
+    return int(value) if value is not None and value.lstrip("-").isdigit() else value
+
+
+def _template(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> dict[str, Any] | None:
+    """NAME=VALUE, the value as JSON where it is JSON (true, 3), else as text."""
+    found: dict[str, Any] = {}
+    for each in value:
+        name, sign, text = each.partition("=")
+        if not sign:
+            raise click.BadParameter(f"'{each}' is not NAME=VALUE, as in enable_thinking=false", ctx, parameter)
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
+    return found or None
+
+
+@commands.command(cls=_Sweeping)
 @click.argument("checkpoint")
-@click.option(
-    "-d", "--domain", "domains", multiple=True, required=True, help="Domain to sample; give it again for more."
-)
+@click.option("-d", "--domain", "domains", multiple=True, help="Domain to sample; give it again for more.")
 @click.option(
     "-o",
     "--out",
@@ -184,31 +231,104 @@ DEMO_PROMPTS, DEMO_TOKENS, DEMO_BATCH = 12, 72, 96
     help="Store folder; a run that was stopped goes on there.",
 )
 @click.option("-n", "--samples", "n", default=16, show_default=True, help="Outputs a prompt.")
-@click.option("--temperature", default=1.0, show_default=True)
+@click.option(
+    "--temperature",
+    type=float,
+    multiple=True,
+    default=[1.0],
+    show_default=True,
+    help="Several are a sweep: each a checkpoint of its own, `NAME T=0.6`.",
+)
 @click.option("--top-p", default=1.0, show_default=True)
 @click.option("--top-k", default=0, help="0 is off.", show_default=True)
 @click.option("--min-p", default=0.0, help="0 is off.", show_default=True)
 @click.option("--max-tokens", type=int, help="Cap on the tokens of one output.  [default: the domain's own]")
-@click.option("--prompts", type=int, help="Only the first so many prompts of each domain.")
+@click.option(
+    "--prompts",
+    callback=_count_or_file,
+    metavar="COUNT|FILE",
+    help="Only the first so many prompts of each domain, or those of a file (.jsonl, .csv, .parquet, .txt).",
+)
+@click.option("--system", help="System prompt, for chat models.")
+@click.option("--template", multiple=True, callback=_template, help="NAME=VALUE for the chat template; again for more.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--name", help="What to call the checkpoint.  [default: its own name]")
 @click.option("--stage", help="Its stage: pre, sft, dpo, post …")
 @click.option("--batch", default=64, show_default=True, help="Outputs drawn at a time.")
 @click.option("--chat/--base", default=None, help="Chat template or few-shot frames.  [default: the template, if any]")
-def sample(checkpoint: str, out: Path, domains: tuple[str, ...], **options: Any) -> None:
+@click.option("--dtype", help="float32, bfloat16 or float16 (transformers, vllm).  [default: by the device]")
+@click.option("--device", help="cpu, cuda, cuda:1, mps … (transformers).  [default: a GPU, if any]")
+@click.option("--4bit", "load_in_4bit", is_flag=True, default=None, help="Load the weights in 4 bits (transformers).")
+@click.option("--concurrency", type=int, help="Calls in flight (endpoints).  [default: 8]")
+@click.option("--timeout", type=float, help="Seconds a call may take (endpoints).  [default: 600]")
+@click.option("--shard", default="1/1", callback=_shard, metavar="I/K", help="Draw only this share of the batches.")
+@click.option("--plan", "is_dry", is_flag=True, help="Say what it would take, by a trial of eight tokens, and stop.")
+def sample(
+    checkpoint: str, out: Path, domains: tuple[str, ...], temperature: tuple[float, ...], is_dry: bool, **options: Any
+) -> None:
     """Draw many outputs of every prompt from CHECKPOINT.
 
-    CHECKPOINT is a folder, a hub id, a PEFT adapter folder, a .gguf file, or reference:pre / reference:post.
-    Sample k of a prompt depends on the seed, the prompt and k alone; give both checkpoints the same seed.
+    CHECKPOINT is a folder, a hub id, a PEFT adapter folder, a .gguf file, reference:pre / reference:post, the address
+    of an OpenAI-compatible endpoint (http://HOST/v1#MODEL; the key stands in DIVERSITY_API_KEY), vllm:MODEL, or
+    replay:FILE. Sample k of a prompt depends on the seed, the prompt and k alone; give both checkpoints the same seed.
 
     \b
-    Example: diversity sample reference:pre -d code -d story -n 16 -o runs/pre
+    Examples: diversity sample reference:pre -d code -d story -n 16 -o runs/pre
+              diversity sample reference:pre -d story --temperature 0.2 0.6 1.0 -o runs/sweep
     """
     from diversity import sample as draw
+    from diversity.sampling import plan
 
+    swept = temperature[0] if len(temperature) == 1 else temperature
+    given: dict[str, Any] = {"domains": domains, "store": out, "temperature": swept, **options}
+    if is_dry:
+        click.echo(str(plan(checkpoint, **given)))
+        return
     with _progress() as progress:
-        samples = draw(checkpoint, domains=domains, store=out, progress=progress, **options)
+        samples = draw(checkpoint, progress=progress, **given)
     click.echo(f"{len(samples)} outputs in {out}")
+
+
+@commands.command("import")
+@click.argument("format_", metavar="FORMAT")
+@click.argument("path")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="A .parquet file.")
+@click.option("-d", "--domain", help="Domain of the outputs.  [default: the log's own, or the format's usual one]")
+@click.option("--checkpoint", help="Name of the checkpoint.  [default: the log's own, or the file's name]")
+@click.option("--map", "mapped", multiple=True, metavar="THEIRS=OURS", help="Column of a table; again for more.")
+@click.option("--drop-empty", is_flag=True, help="Leave out rows without an output.")
+def import_(
+    format_: str,
+    path: str,
+    out: Path,
+    domain: str | None,
+    checkpoint: str | None,
+    mapped: tuple[str, ...],
+    drop_empty: bool,
+) -> None:
+    """Read the log of another tool at PATH (a file, a folder, a pattern, or -) into a table of samples.
+
+    FORMAT is alpaca-eval, evalplus, human-eval, inspect, lighteval, lm-eval, openai-batch, trl, vllm, or table: rows
+    of JSON, CSV, parquet or a saved dataset, whose columns are found by their usual names.
+
+    \b
+    Examples: diversity import lm-eval 'out/MODEL/samples_story_*.jsonl' --out pre.parquet
+              diversity import table answers.csv --map reply=output --domain story --out pre.parquet
+    """
+    from diversity import read_samples
+
+    columns = {}
+    for each in mapped:
+        theirs, sign, ours = each.rpartition("=")
+        if not sign:
+            raise click.BadParameter(f"'{each}' is not THEIRS=OURS, as in reply=output", param_hint="--map")
+        columns[theirs] = ours
+    samples = read_samples(
+        path, format_, domain=domain, checkpoint=checkpoint, columns=columns or None, drop_empty=drop_empty
+    )
+    samples.write(out)
+    prompts = samples.frame.select("checkpoint", "domain", "prompt_id").n_unique()
+    click.echo(f"{len(samples)} outputs, {len(samples) / prompts:.1f} a prompt, in {out}")
 
 
 @commands.command()

@@ -1,4 +1,8 @@
-"""A folder of finished samples: parts written whole or not at all, one writer, settings that cannot drift."""
+"""A folder of finished samples: parts written whole or not at all, settings that cannot drift.
+
+One process writes, or several, each its own shard of the parts (i of k: those whose number leaves i - 1 when divided
+by k). The parts are numbered by what they hold and not by who drew them, so there is nothing to merge.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +31,11 @@ class Store:
     Use `Store.create` to fill one (as a context manager: it holds the writer's lock) and `Store.open` to read one.
     """
 
-    def __init__(self, folder: Path, provenance: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, provenance: Mapping[str, Any], shard: tuple[int, int] = (1, 1)) -> None:
         self.folder = folder
         self.provenance = provenance
-        self._lock: IO[bytes] | None = None
+        self.shard = shard
+        self._locks: list[IO[bytes]] = []
 
     @classmethod
     def open(cls, folder: str | Path) -> Self:
@@ -48,17 +53,25 @@ class Store:
         return cls(folder, provenance)
 
     @classmethod
-    def create(cls, folder: str | Path, provenance: Mapping[str, Any]) -> Self:
+    def create(cls, folder: str | Path, provenance: Mapping[str, Any], *, shard: tuple[int, int] = (1, 1)) -> Self:
         """Open a store to write, new or half full.
+
+        Parameters
+        ----------
+        folder : str or Path
+        provenance : mapping
+            What is sampled and how.
+        shard : (int, int)
+            Which of how many shards this process fills; others may fill the other ones at the same time.
 
         Raises
         ------
         InputError
-            The folder holds samples drawn with other settings, another process writes to it, or it cannot be
-            written.
+            The folder holds samples drawn with other settings, another process writes the same parts, or it cannot
+            be written.
         """
         folder = Path(folder)
-        store = cls(folder, json.loads(json.dumps(provenance)))
+        store = cls(folder, json.loads(json.dumps(provenance)), shard)
         try:
             store._begin()
         except BaseException as error:
@@ -76,17 +89,43 @@ class Store:
     def _begin(self) -> None:
         """Take the writer's lock and see that the folder is new or was filled with the same settings."""
         (self.folder / "parts").mkdir(parents=True, exist_ok=True)
-        self._lock = (self.folder / ".lock").open("wb")
-        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        manifest = self.folder / MANIFEST
-        if manifest.exists():
-            differing = _difference(self.open(self.folder).provenance, self.provenance)
-            if differing:
-                raise InputError(f"{self.folder}: was sampled with other settings ({differing}): give another --out")
-        elif self._parts():
-            raise InputError(f"{self.folder}: holds samples but no {MANIFEST} to say of what: give another --out")
-        else:
-            _write_whole(manifest, json.dumps(self.provenance, indent=1, sort_keys=True).encode())
+        # One at a time: of shards that start together one writes the manifest and the others compare.
+        with (self.folder / ".begin").open("wb") as begin:
+            fcntl.flock(begin, fcntl.LOCK_EX)
+            self._take_locks()
+            manifest = self.folder / MANIFEST
+            if manifest.exists():
+                differing = _difference(self.open(self.folder).provenance, self.provenance)
+                if differing:
+                    raise InputError(
+                        f"{self.folder}: was sampled with other settings ({differing}): give another --out"
+                    )
+            elif self._parts():
+                raise InputError(f"{self.folder}: holds samples but no {MANIFEST} to say of what: give another --out")
+            else:
+                _write_whole(manifest, json.dumps(self.provenance, indent=1, sort_keys=True).encode())
+
+    def _take_locks(self) -> None:
+        """Lock the whole store, or one shard of it; raises `BlockingIOError` where another process writes it."""
+        number, count = self.shard
+        self._lock(".lock", fcntl.LOCK_EX if count == 1 else fcntl.LOCK_SH)
+        if count == 1:
+            return
+        self._lock(f".shard-{number}-of-{count}", fcntl.LOCK_EX)
+        # Shards of another division overlap with this one.
+        for other in self.folder.glob(".shard-*-of-*"):
+            if not other.name.endswith(f"-of-{count}"):
+                with other.open("ab") as stream:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _lock(self, name: str, kind: int) -> None:
+        stream = (self.folder / name).open("wb")
+        self._locks.append(stream)
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+
+    def owns(self, number: int) -> bool:
+        """Whether a part belongs to this writer's shard."""
+        return number % self.shard[1] == self.shard[0] - 1
 
     def has(self, number: int) -> bool:
         """Whether a part is there and whole; one that is not is drawn again."""
@@ -99,16 +138,20 @@ class Store:
         content = buffer.getvalue()
         name = f"part-{number:06d}-{_digest(content)}.parquet"
         try:
-            for damaged in self._parts(number):
-                damaged.unlink()
+            # Damaged, or what a kill left half written.
+            for old in [*self._parts(number), *(self.folder / "parts").glob(f".part-{number:06d}-*")]:
+                old.unlink()
             _write_whole(self.folder / "parts" / name, content)
         except OSError as error:
             raise InputError(
                 f"{self.folder}: cannot be written ({error.strerror}): mend that and run again; what is sampled is kept"
             ) from None
 
-    def samples(self) -> Samples:
-        """All finished parts as one Samples table; raises `InputError` when there are none."""
+    def samples(self, *, is_last: bool = True) -> Samples:
+        """All finished parts as one Samples table; raises `InputError` when there are none.
+
+        What is missing is warned of, unless other shards are still at it (`is_last` is False).
+        """
         parts = self._parts()
         if not parts:
             raise InputError(f"{self.folder}: no samples are finished yet: run `diversity sample` again")
@@ -117,7 +160,7 @@ class Store:
                 raise InputError(f"{part}: is damaged: run `diversity sample` again, which draws it anew")
         frame = pl.concat([read_parquet(part)[0] for part in parts])
         asked = self._asked()
-        if frame.height < asked:
+        if is_last and frame.height < asked:
             warnings.warn(
                 f"{self.folder}: holds {frame.height} of {asked} outputs: run `diversity sample` again to finish it",
                 UserWarning,
@@ -129,15 +172,16 @@ class Store:
         """How many outputs a finished run holds, as far as the manifest says."""
         try:
             prompts = sum(int(d["prompts"]) for d in self.provenance["domains"].values())
-            return prompts * int(self.provenance["settings"]["n"])
+            settings = self.provenance["settings"]
+            swept = settings.get("temperature")
+            return prompts * int(settings["n"]) * (len(swept) if isinstance(swept, list) else 1)
         except (KeyError, TypeError, AttributeError):
             return 0
 
     def close(self) -> None:
         """Give up the writer's lock."""
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        while self._locks:
+            self._locks.pop().close()
 
     def _parts(self, number: int | None = None) -> list[Path]:
         which = "*" if number is None else f"{number:06d}"
@@ -171,11 +215,16 @@ def _is_whole(part: Path) -> bool:
 def _write_whole(path: Path, content: bytes) -> None:
     """Write a file so that after a kill or a power cut it is there whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except OSError:
+        # What was written of it would take the space that the disk lacks.
+        part.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -227,11 +227,11 @@ def test_empty_file_is_refused(tmp_path):
 
 
 def test_file_of_another_kind_is_refused_by_its_suffix(tmp_path):
-    (tmp_path / "a.csv").write_text("checkpoint,domain\n")
+    (tmp_path / "a.xlsx").write_text("checkpoint,domain\n")
     (tmp_path / "plain").write_text("x")
 
-    assert "cannot read '.csv': give .parquet, .jsonl or a store folder" in refusal(
-        lambda: read_samples(tmp_path / "a.csv")
+    assert "cannot read '.xlsx': give .parquet, .jsonl, .json, .csv or a store folder" in refusal(
+        lambda: read_samples(tmp_path / "a.xlsx")
     )
     assert "cannot read 'no suffix'" in refusal(lambda: read_samples(tmp_path / "plain"))
 

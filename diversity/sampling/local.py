@@ -6,10 +6,10 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,14 @@ class Local:
         `reference:pre` or `reference:post`.
     chat : bool, optional
         Use the chat template; by default where there is one.
+    dtype : str, optional
+        float32, bfloat16 or float16; by default float32 on a CPU, bfloat16 on a GPU.
+    device : str, optional
+        cpu, cuda, cuda:1, mps …; by default a GPU where there is one.
+    load_in_4bit : bool
+        Quantise the weights by bitsandbytes as they are loaded.
+    template : mapping, optional
+        Further arguments of the chat template (`enable_thinking`, …).
 
     Raises
     ------
@@ -44,7 +52,18 @@ class Local:
         There is no such checkpoint, or it cannot be loaded.
     """
 
-    def __init__(self, checkpoint: str, *, chat: bool | None = None) -> None:
+    options: ClassVar = ("dtype", "device", "load_in_4bit", "template")
+
+    def __init__(
+        self,
+        checkpoint: str,
+        *,
+        chat: bool | None = None,
+        dtype: str | None = None,
+        device: str | None = None,
+        load_in_4bit: bool = False,
+        template: Mapping[str, Any] | None = None,
+    ) -> None:
         for package in ("torch", "transformers"):
             if find_spec(package) is None:
                 raise MissingExtra(f'{package} is not installed: pip install "diversity-shift[models]"')
@@ -56,13 +75,18 @@ class Local:
         self.name = REFERENCE.get(checkpoint) or (folder.resolve().name if folder.exists() else checkpoint)
         # Of a GGUF file only the file counts; its folder holds others.
         self._sources = [gguf] if gguf else [p for p in (base, adapter) if p]
-        self._device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        self._device = _device(device)
         # In bfloat16 the padding of a batch moves the logits by 0.3, enough to change draws; fp32 by 3e-5.
-        self._dtype = torch.float32 if self._device == "cpu" else torch.bfloat16
+        self._dtype = _dtype(dtype) or (torch.float32 if self._device == "cpu" else torch.bfloat16)
+        self._is_4bit = load_in_4bit
+        self._template = dict(template or {})
         if self._device == "cpu":
             _keep_freed_memory()
-        self._tokenizer, self._model = _loaded(base, adapter, gguf, self._dtype)
-        self._model.to(self._device).eval()
+        quantised = {"device_map": {"": self._device}} | _in_4bit(self._dtype) if load_in_4bit else {}
+        self._tokenizer, self._model = _loaded(base, adapter, gguf, self._dtype, quantised)
+        if not load_in_4bit:  # such weights lie where they were loaded
+            self._model.to(self._device)
+        self._model.eval()
         self._ends = self._ending_tokens()
         # transformers fills whatever a given configuration leaves open from the checkpoint's own: penalties, filters
         # and lengths that differ by checkpoint. Emptied, there is nothing to fill it from.
@@ -82,8 +106,10 @@ class Local:
             "backend": "transformers",
             "weights": [_digest(source, self._model.config) for source in self._sources],
             "chat_template": hashlib.sha256(str(template).encode()).hexdigest()[:12] if template else None,
+            "template_arguments": self._template or None,
             "dtype": str(self._dtype).removeprefix("torch."),
-            "device": self._device,
+            "quantisation": "bitsandbytes nf4" if self._is_4bit else None,
+            "device": self._device.partition(":")[0],  # shards of one run may have a GPU each
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
@@ -136,8 +162,14 @@ class Local:
     def _rendered(self, request: Request) -> str:
         if not self.is_chat:
             return request.frame()
-        rendered: str = self._tokenizer.apply_chat_template(request.chat(), tokenize=False, add_generation_prompt=True)
+        rendered: str = self._tokenizer.apply_chat_template(
+            request.chat(), tokenize=False, add_generation_prompt=True, **self._template
+        )
         return rendered
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens texts have."""
+        return sum(len(ids) for ids in self._tokenizer(list(texts))["input_ids"])
 
     def _ending_tokens(self) -> list[int]:
         own = self._model.generation_config.eos_token_id
@@ -175,6 +207,38 @@ class _Draws:
             scores.to(device), drawn, temperature=s.temperature, top_p=s.top_p, top_k=s.top_k, min_p=s.min_p
         )
         return perturbed if device == scores.device else perturbed.float().to(scores.device)
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0][:120]
+        raise InputError(f"device '{name[:40]}' cannot be used ({reason}): give cpu, cuda or mps, or none") from None
+    return name
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    known |= {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if name is not None and name not in known:
+        raise InputError(f"dtype is '{name[:40]}': give float32, bfloat16 or float16")
+    return known[name] if name else None
+
+
+def _in_4bit(dtype: torch.dtype) -> dict[str, Any]:
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes is not installed: pip install bitsandbytes, or load without 4 bits")
+    from transformers import BitsAndBytesConfig
+
+    configuration = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+    return {"quantization_config": configuration}
 
 
 def _keep_freed_memory() -> None:
@@ -231,7 +295,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _loaded(
-    base: str, adapter: str | None, gguf: str | None, dtype: torch.dtype
+    base: str, adapter: str | None, gguf: str | None, dtype: torch.dtype, quantised: Mapping[str, Any]
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging as transformers_logging
@@ -248,12 +312,15 @@ def _loaded(
     transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(words, padding_side="left", **file, **local)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **file, **local)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **file, **local, **quantised)
         if adapter:
             from peft import PeftModel
 
-            # Merged: the same numbers as the adapter beside the weights, at the base's speed.
-            model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+            model = PeftModel.from_pretrained(model, adapter)
+            if not quantised:
+                # Merged: the same numbers as the adapter beside the weights, at the base's speed. Four bits would
+                # round what is merged into them.
+                model = model.merge_and_unload()
     except Exception as error:  # noqa: BLE001 - the loaders of many formats raise their own errors, with no common base
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"checkpoint '{adapter or gguf or base}' cannot be loaded: {reason}") from None
