@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from diversity.errors import InputError
+from diversity.flags import is_foreign, is_loop, own_turn, without_thought
 
 Reward = Literal["converge", "distinct", "neutral"]
 
@@ -64,6 +65,10 @@ class Domain:
         What good answers do in that facet.
     language : str or None
         Programming language of the answers; None for prose.
+    speech : str or None
+        Natural language that prose answers should be in ("en"); None when any will do.
+    passing : float
+        Quality from which an answer is valid, where the domain tells a quality.
     max_tokens : int
         Default cap on the tokens of one output.
     prompt_file : str or None
@@ -80,6 +85,8 @@ class Domain:
     primary: ClassVar[str] = "semantic"
     rewards: ClassVar[Mapping[str, Reward]] = {}
     language: ClassVar[str | None] = None
+    speech: ClassVar[str | None] = None
+    passing: ClassVar[float] = 0.5
     max_tokens: ClassVar[int] = 256
     prompt_file: ClassVar[str | None] = None
     exemplars: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -120,13 +127,55 @@ class Domain:
         shots = "".join(f"Request: {ask}\nAnswer:\n{answer}\n{FRAME_STOP}\n" for ask, answer in chosen)
         return f"{shots}Request: {prompt.prompt}\nAnswer:\n"
 
+    def answer(self, output: str) -> str:
+        """Return the answer in a raw output: without a chain of thought and others' turns, then extracted."""
+        return self.extract(own_turn(without_thought(output)[0])[0])
+
     def extract(self, output: str) -> str:
         """Return the answer in an output: what the metrics measure. Empty when there is none."""
         return output.strip()
 
+    def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
+        """Return what an answer amounts to, the same text for answers that amount to the same; None without a notion.
+
+        The functional facet groups answers by it: a final value, a label, a stance.
+        """
+        return None
+
+    def quality(self, answer: str, prompt: Prompt | None) -> float | None:
+        """Return how good an answer is, from 0 to 1; None when the domain or this prompt cannot tell."""
+        return None
+
     def is_valid(self, answer: str, prompt: Prompt | None) -> bool:
-        """Whether an answer is good enough to count among the valid ones."""
-        return bool(answer) and not self.is_refusal(answer)
+        """Whether an answer is good enough to count among the valid ones.
+
+        By default one that is no refusal, no loop, not in another language, and of a passing quality where told.
+        """
+        if not answer or self.is_refusal(answer) or is_loop(answer) or self.is_off_language(answer):
+            return False
+        quality = self.quality(answer, prompt)
+        return quality is None or quality >= self.passing
+
+    def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
+        """Whether an answer has the parts that the domain reads: a final value, items, lines, a syntax tree."""
+        return bool(answer)
+
+    def is_off_language(self, answer: str) -> bool:
+        """Whether an answer is clearly in another natural language than the domain's."""
+        return self.speech is not None and is_foreign(answer, self.speech)
+
+    def flags(self, output: str, answer: str, prompt: Prompt | None) -> dict[str, bool]:
+        """Return what is to be noticed of one output, by the names of `diversity.metrics.guards.FLAGS`."""
+        text, thought = without_thought(output)
+        found = {
+            "empty": not answer,
+            "refused": self.is_refusal(answer),
+            "loops": is_loop(answer),
+            "unparsable": not self.is_parsable(answer, prompt),
+            "role_leak": own_turn(text)[1],
+            "thought": thought,
+        }
+        return found | ({} if self.speech is None else {"off_language": self.is_off_language(answer)})
 
     def is_refusal(self, answer: str) -> bool:
         """Whether an answer declines the request."""
@@ -134,15 +183,3 @@ class Domain:
 
 
 FRAME_STOP = "###"  # ends each exemplar of a frame, so that a base model's run-on can be cut there
-
-
-def is_loop(answer: str) -> bool:
-    """Whether an answer repeats itself: one run of four words covers over 30 % of it, from 20 words up."""
-    words = answer.split()
-    if len(words) < 20:
-        return False
-    counts: dict[tuple[str, ...], int] = {}
-    for i in range(len(words) - 3):
-        run = tuple(words[i : i + 4])
-        counts[run] = counts.get(run, 0) + 1
-    return max(counts.values()) * 4 > 0.3 * len(words) and max(counts.values()) > 2
