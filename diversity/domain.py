@@ -151,7 +151,7 @@ class Domain:
 
         By default one that is no refusal, no loop, not in another language, and of a passing quality where told.
         """
-        if not answer or self.is_refusal(answer) or is_loop(answer) or self.is_off_language(answer):
+        if not answer or self.is_refusal(answer) or is_loop(answer) or self.is_off_language(answer, prompt):
             return False
         quality = self.quality(answer, prompt)
         return quality is None or quality >= self.passing
@@ -160,9 +160,11 @@ class Domain:
         """Whether an answer has the parts that the domain reads: a final value, items, lines, a syntax tree."""
         return bool(answer)
 
-    def is_off_language(self, answer: str) -> bool:
-        """Whether an answer is clearly in another natural language than the domain's."""
-        return self.speech is not None and is_foreign(answer, self.speech)
+    def is_off_language(self, answer: str, prompt: Prompt | None) -> bool:
+        """Whether an answer is clearly in another natural language than the domain's, in which it was asked for."""
+        if self.speech is None or prompt is None:
+            return False
+        return is_foreign(answer, self.speech) and not is_foreign(prompt.prompt, self.speech)
 
     def flags(self, output: str, answer: str, prompt: Prompt | None) -> dict[str, bool]:
         """Return what is to be noticed of one output, by the names of `diversity.metrics.guards.FLAGS`."""
@@ -175,7 +177,7 @@ class Domain:
             "role_leak": own_turn(text)[1],
             "thought": thought,
         }
-        return found | ({} if self.speech is None else {"off_language": self.is_off_language(answer)})
+        return found if self.speech is None else found | {"off_language": self.is_off_language(answer, prompt)}
 
     def is_refusal(self, answer: str) -> bool:
         """Whether an answer declines the request."""
