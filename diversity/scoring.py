@@ -164,9 +164,13 @@ def _check_pairs(
 
 
 def fitting(metrics: Iterable[Metric], domain: Domain, condition: str = ALL) -> list[Metric]:
-    """Return the metrics that say something of a domain's answers; guards are told of all answers only."""
+    """Return the metrics that say something of a domain's answers; guards and the like are told of all answers."""
     left_out = {"prose" if domain.language else "trees"}
-    return [m for m in metrics if m.needs not in left_out and (m.facet != "guard" or condition == ALL)]
+    return [
+        m
+        for m in metrics
+        if m.needs not in left_out and (condition == ALL or (m.facet != "guard" and not m.of_all_outputs))
+    ]
 
 
 def _row(
@@ -387,6 +391,7 @@ def _answer_sets(
             for (name,), side in sorted(rows.group_by(["checkpoint"]), key=lambda g: g[0])
         }
         window = min(_window(side) for side in sides.values()) if MATCHED in conditions else 0
+        equal_valid = min(int(side.valid.sum()) for side in sides.values())
         for checkpoint, side in sides.items():
             side.measure_against(window)
             made: dict[tuple[bytes, int | None], Answers] = {}
@@ -405,6 +410,9 @@ def _answer_sets(
                         prompt=side.prompt,
                         judge=judge,
                         qualities=None if side.qualities is None else [side.qualities[i] for i in kept],
+                        valid=side.valid[kept],
+                        outputs=len(side.answers),
+                        equal_valid=equal_valid,
                     )
                 sets.append(_AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
@@ -451,6 +459,11 @@ class _Side:
             asked or (prompt.prompt if prompt else None),
         )
 
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Which outputs have an answer that passes the domain's check."""
+        return self.flags["valid"] & ~self.flags["empty"]
+
     def measure_against(self, window: int) -> None:
         """Flag what the length-matched condition does to each output: cut to the window, or left out as shorter."""
         if window < SHORTEST_WINDOW:
@@ -461,7 +474,7 @@ class _Side:
     def under(self, condition: str, window: int) -> tuple[NDArray[np.int64], str, int | None]:
         """Which answers a condition keeps, a note, and the window in words."""
         if condition == VALID:
-            return np.flatnonzero(self.flags["valid"] & ~self.flags["empty"]), "", None
+            return np.flatnonzero(self.valid), "", None
         kept = np.flatnonzero(~self.flags["empty"])
         if condition != MATCHED:
             return kept, "", None

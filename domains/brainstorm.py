@@ -69,13 +69,13 @@ class Brainstorm(Domain):
         return (0.5 + share / 2) if on_topic and share else 0.0
 
     def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
-        """Whether as many items as asked are found."""
-        fewest = int(prompt.details.get("fewest", 1)) if prompt else 1
-        return len(items(answer)) >= fewest
+        """Whether it comes apart into items, where several are asked for."""
+        several = prompt is not None and int(prompt.details.get("fewest", 1)) > 1
+        return len(items(answer)) > several
 
 
 def items(answer: str) -> list[str]:
-    """Return the ideas of an answer: its marked lines, else its lines, else what commas, semicolons or sentences part."""
+    """Return the ideas of an answer: its marked lines, else its lines, else its clauses or sentences."""
     text = answer.strip()
     marked = [part.strip() for part in ITEM.split(text)[1:]]
     if len(marked) > 1:

@@ -7,11 +7,17 @@ import re
 from diversity.domain import Domain, Prompt
 from diversity.views import FUNCTION_WORDS
 
-GREETING = re.compile(r"\A\s*(?:(?:hi|hello|hey)(?: there)?|sure(?: thing)?|certainly|of course|absolutely)[!,.]+\s*", re.IGNORECASE)
+GREETING = re.compile(
+    r"\A\s*(?:(?:hi|hello|hey)(?: there)?|sure(?: thing)?|certainly|of course|absolutely)[!,.]+\s*", re.IGNORECASE
+)
 UNDECIDED = re.compile(
-    r"\b(?:depends|dependent on|both (?:have|are|options|sides)|neither|no (?:right|single|one) (?:answer|way)|it varies"
-    r"|as an ai|don['’]t have (?:personal )?(?:opinions|preferences|beliefs))\b",
+    r"\b(?:depends|dependent on|both (?:have|are|options|sides)|neither|no (?:right|single|one) (?:answer|way)"
+    r"|it varies|as an ai|don['’]t have (?:personal )?(?:opinions|preferences|beliefs))\b",
     re.IGNORECASE,
+)
+# A sentence about the dispute takes no side in it.
+ABOUT = re.compile(
+    r"\b(?:whether|debates?|debated|controversial|(?:some|many|most) people|on (?:the )?one hand)\b", re.IGNORECASE
 )
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 FEWEST_WORDS = 5
@@ -71,7 +77,11 @@ class Dialogue(Domain):
         for sentence in SENTENCE.split(answer):
             if UNDECIDED.search(sentence):
                 return "undecided"
+            if ABOUT.search(sentence):
+                continue
             named = [names[0] for names in options if _names(sentence, names)]
+            if {"yes", "no"} == set(named):  # "No, I don't agree": what denies outweighs what it denies
+                named = ["yes"] if re.match(r"\W*yes\b", sentence, re.IGNORECASE) else ["no"]
             if len(named) == 1:
                 return str(named[0])
         return "undecided"

@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from diversity.domain import Domain, Prompt
 from diversity.views import FUNCTION_WORDS
 
-LEAD = re.compile(r"\A\s*(?:\**(?:the )?(?:short |final )?answer\**\s*(?:is\b|:)\**:?|A:|(?:sure|certainly)[!,.:]+)\s*", re.IGNORECASE)
-NUMBERS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+LEAD = re.compile(
+    r"\A\s*(?:\**(?:the )?(?:short |final )?answer\**\s*(?:is\b|:)\**:?|A:|(?:sure|certainly)[!,.:]+)\s*", re.IGNORECASE
+)
+NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 # What a sentence says around its answer: "It is called ...", "The answer would be ...".
-AROUND = FUNCTION_WORDS | set("answer called named known approximately about exactly officially also".split())
+AROUND = FUNCTION_WORDS | {"answer", "called", "named", "known", "approximately", "exactly", "officially"}
 HEDGES = frozenset({"or", "either", "perhaps", "maybe"})  # anywhere: two answers are none
-DENIALS = frozenset({"not", "never", "isn", "wasn", "aren", "neither", "nor"})  # before the name; "Ottawa, not Toronto" is right
+DENIALS = frozenset(
+    {"not", "never", "isn", "wasn", "aren", "neither", "nor"}
+)  # before the name; "Ottawa, not Toronto" is right
 MOST_WORDS = 40
 
 
@@ -42,7 +46,7 @@ class Factual(Domain):
         return next((line.strip(" *_`") for line in text.split("\n") if re.search(r"\w", line)), "")
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
-        """Return the known answer when this is it under any of its names, else the words that it adds to the question."""
+        """Return the known answer when this is it under any name, else the words that it adds to the question."""
         if prompt and self.quality(answer, prompt) == 1:
             return " ".join(_words(str(prompt.details["answer"])))
         said = _words(_first_sentence(answer))
@@ -61,7 +65,9 @@ class Factual(Domain):
         if len(said) > MOST_WORDS or HEDGES & set(said):
             return 0.0
         denied = DENIALS - set(_words(prompt.prompt))
-        return float(any(_place(said, name) is not None and not denied & set(said[: _place(said, name)]) for name in names))
+        return float(
+            any(_place(said, name) is not None and not denied & set(said[: _place(said, name)]) for name in names)
+        )
 
 
 def _first_sentence(answer: str) -> str:

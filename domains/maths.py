@@ -14,7 +14,7 @@ from diversity.domain import Domain, Prompt
 
 logger = logging.getLogger("diversity")
 
-# From the surest sign of a final answer to the weakest; of each the last one counts, since solutions correct themselves.
+# From the surest sign of a final answer to the weakest; of each the last one counts: solutions correct themselves.
 MARKED = (
     re.compile(r"(?:####|^A:|^\s*\**(?:final )?answer\**\s*:\**)\s*(.+)", re.MULTILINE | re.IGNORECASE),
     re.compile(
@@ -249,7 +249,7 @@ def _expanded(tree: ast.expr, written: str) -> str | None:
 def _sympy() -> bool:
     if find_spec("sympy") is None:
         logger.warning(
-            "answers that are expressions are compared as texts: pip install sympy to compare them as values"
+            'formulas are compared as texts: pip install "diversity-shift[math]" to compare them as values'
         )
         return False
     return True
@@ -281,6 +281,11 @@ def _built(node: ast.expr) -> tuple[Any, int] | None:
         return one - other, max(degree, more)
     if isinstance(node.op, ast.Mult | ast.Div) and degree + more <= MOST_DEGREE:
         return (one * other if isinstance(node.op, ast.Mult) else one / other), degree + more
-    if isinstance(node.op, ast.Pow) and other.is_Integer and abs(other) <= 12 and (degree + 1) * abs(other) <= MOST_DEGREE:
+    if (
+        isinstance(node.op, ast.Pow)
+        and other.is_Integer
+        and abs(other) <= 12
+        and (degree + 1) * abs(other) <= MOST_DEGREE
+    ):
         return one**other, int(max(degree, 1) * abs(other))
     return None

@@ -8,8 +8,8 @@ from diversity.domains.story import FINISHED, preamble, untitled, without_preamb
 
 PREAMBLE = preamble(r"(?:poems?|haikus?|sonnets?|limericks?|verses?|stanzas?|quatrains?|couplets?|acrostic|ode|ballad)")
 AFTERWORD = re.compile(
-    r"\n\s*(?:[-*_]{3,}\s*\n\s*)?\(?(?:note:|this (?:poem|haiku|sonnet|limerick)\b|i hope (?:you|this)|let me know)[^\n]*"
-    r"(?:\n(?!\n)[^\n]*)*\s*\Z",
+    r"\n\s*(?:[-*_]{3,}\s*\n\s*)?\(?(?:note:|this (?:poem|haiku|sonnet|limerick)\b|i hope (?:you|this)"
+    r"|let me know)[^\n]*(?:\n(?!\n)[^\n]*)*\s*\Z",
     re.IGNORECASE,
 )
 FEWEST_WORDS, LONGEST_LINE = 8, 16  # words; a longer mean line is prose
@@ -31,7 +31,10 @@ class Poem(Domain):
             "It mutters to itself till ten past eight,\nthen clears its throat and sings. I pour, I wait.\n"
             "Outside the window somebody's first bus\ngoes by, lit up and empty, without us.",
         ),
-        ("Write a haiku about a gate.", "hinges in the rain\nthe neighbour's dog looks both ways\nthen lets himself in"),
+        (
+            "Write a haiku about a gate.",
+            "hinges in the rain\nthe neighbour's dog looks both ways\nthen lets himself in",
+        ),
         (
             "A poem in free verse, six lines at most, about moving house.",
             "The last box holds\nonly the things the other boxes refused:\na key to nothing,\n"
@@ -45,7 +48,7 @@ class Poem(Domain):
         (
             "Write a limerick about a gardener.",
             "A gardener living in Crewe\nplanted spoons to see what they would do.\nBy the middle of May\n"
-            "she was heard to say,\n\"I've forks coming up in there too.\"",
+            'she was heard to say,\n"I\'ve forks coming up in there too."',
         ),
     )
 

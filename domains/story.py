@@ -26,7 +26,7 @@ def preamble(work: str) -> re.Pattern[str]:
         rf"|{_ASSENT}[!,.]+\s*{_HERE}\b[^\n:]{{0,200}}[:.!…][ \t]*\n+"
         # greeted and announced on the answer's own first line
         rf"|{_GREETING}[!,.]+\s*{_HERE}\b[^\n:]{{0,120}}\b{announced}\b[^\n:]{{0,120}}:[ \t]+(?=\S)"
-        rf"|(?:{_GREETING}[!,.]+\s*)?i(?:['’]d| would) be (?:happy|glad|delighted) to (?:write|help|tell|create|share)\b"
+        rf"|(?:{_GREETING}[!,.]+\s*)?i(?:['’]d| would) be (?:happy|glad|delighted) to (?:write|help|tell|create|share)"
         r"[^\n]{0,160}\n+"
         rf"|\**(?:short )?{work}\**:\**[ \t]*\n+"
         r")",
