@@ -113,6 +113,35 @@ class Domain:
         details = {k: v for k, v in record.items() if k not in {"prompt_id", "prompt"}}
         return Prompt(str(record["prompt_id"]), record["prompt"], details)
 
+    def read_prompt_file(self, path: str | Path, columns: Mapping[str, str] | None = None) -> tuple[Prompt, ...]:
+        """Read prompts of a file for this domain: JSON lines (also .gz), JSON, CSV, TSV, parquet or plain text.
+
+        Parameters
+        ----------
+        path : str or Path
+            A text file has one prompt a line.
+        columns : mapping, optional
+            Names of columns where they are not found by themselves: ``{"prompt": "text", "prompt_id": "task_id"}``.
+            All other columns become the prompt's details, which the domain's checks read.
+
+        Raises
+        ------
+        InputError
+            With the file, the row, what is wrong, and what to do.
+        """
+        from diversity.prompts import read_prompts
+
+        return read_prompts(path, self._read_foreign, columns)
+
+    def _read_foreign(self, record: dict[str, Any]) -> Prompt:
+        """Read a record as the domain writes its own, and one that only has a prompt as it is."""
+        try:
+            return self.read_prompt(record)
+        except KeyError:
+            if "prompt" not in record:
+                raise
+            return Domain.read_prompt(self, record)
+
     def messages(self, prompt: Prompt) -> list[dict[str, str]]:
         """Render a prompt for a chat model: the messages that its template takes."""
         return [{"role": "user", "content": prompt.prompt}]

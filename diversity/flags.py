@@ -14,7 +14,7 @@ MARKS = r"(?:<\|(?:im_start|im_end|end|endoftext|eot_id|start_header_id|end_head
 _OTHERS = r"(?:User|USER|Human|HUMAN|Assistant|ASSISTANT)"
 OWN_TURN = re.compile(rf"\A\s*(?:(?:{MARKS}\s*)+(?:assistant\s*\n)?|(?:#{{2,4}} ?)?(?:Assistant|Response|AI)\s*:)\s*")
 OTHER_TURN = re.compile(
-    rf"^(?:\*\*)?(?:#{{2,4}} ?)?{_OTHERS}(?:\*\*)?[ \t]*:|^#{{2,4}} ?(?:Instruction|Response)s?:|{MARKS}|\[/?INST\]",
+    rf"^(?:\*\*)?(?:#{{2,4}} ?)?{_OTHERS}(?:\*\*)?[ \t]*:|^### (?:Instruction|Response):|{MARKS}|\[/?INST\]",
     re.MULTILINE,
 )
 

@@ -52,7 +52,12 @@ class Brainstorm(Domain):
 
     def extract(self, output: str) -> str:
         """Return the ideas without an announcement before them."""
-        return without_preamble(output, PREAMBLE).strip()
+        text = without_preamble(output, PREAMBLE).strip()
+        first = ITEM.search(text)
+        # What leads up to a list and ends in a colon announces it, in whatever words.
+        if first and first.start() and text[: first.start()].rstrip(" \n*_").endswith(":"):
+            text = text[first.start() :]
+        return text
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
         """Return half for being on topic, half for the share of the asked number of different items.

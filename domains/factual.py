@@ -19,7 +19,7 @@ HEDGES = frozenset({"or", "either", "perhaps", "maybe"})  # anywhere: two answer
 DENIALS = frozenset(
     {"not", "never", "isn", "wasn", "aren", "neither", "nor"}
 )  # before the name; "Ottawa, not Toronto" is right
-MOST_WORDS = 40
+MOST_WORDS = 25  # a list of all that could be meant is no answer
 
 
 class Factual(Domain):
@@ -64,7 +64,11 @@ class Factual(Domain):
             return 1.0
         if len(said) > MOST_WORDS or HEDGES & set(said):
             return 0.0
-        denied = DENIALS - set(_words(prompt.prompt))
+        asked = set(_words(prompt.prompt))
+        numbers = {w for w in said if w[0].isdigit()} - asked
+        if names[0][0].isdigit() and len(numbers) > 1:
+            return 0.0
+        denied = DENIALS - asked
         return float(
             any(_place(said, name) is not None and not denied & set(said[: _place(said, name)]) for name in names)
         )

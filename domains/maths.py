@@ -132,7 +132,7 @@ def _last_boxed(answer: str) -> str | None:
 
 
 def _trimmed(text: str) -> str:
-    return text.strip().strip("*_").strip().rstrip(".!;:,").strip()
+    return text.lstrip(" \t\r\n*_:").rstrip(" \t\r\n*_.,;:!")
 
 
 @lru_cache(maxsize=65536)
@@ -248,9 +248,7 @@ def _expanded(tree: ast.expr, written: str) -> str | None:
 @cache
 def _sympy() -> bool:
     if find_spec("sympy") is None:
-        logger.warning(
-            'formulas are compared as texts: pip install "diversity-shift[math]" to compare them as values'
-        )
+        logger.warning('formulas are compared as texts: pip install "diversity-shift[math]" to compare them as values')
         return False
     return True
 

@@ -58,7 +58,7 @@ class Poem(Domain):
         return AFTERWORD.sub("", text).strip()
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
-        """Return 1 for finished verse in the form asked, 0.5 when it breaks off or misses the form, 0 for no verse."""
+        """Return 1 for finished verse in the form asked, 0.5 broken off, 0.25 in another form, 0 for no verse."""
         lines = verses(answer)
         words = len(answer.split())
         letters = sum(c.isalpha() or c.isspace() for c in answer)
@@ -66,10 +66,11 @@ class Poem(Domain):
             return 0.0
         details: dict[str, Any] = dict(prompt.details) if prompt else {}
         low, high = details.get("lines") or (2, 10_000)
-        formed = low <= len(lines) <= high and _spells(lines, details.get("acrostic", ""))
+        if not low <= len(lines) <= high or not _spells(lines, details.get("acrostic", "")):
+            return 0.25
         # Much verse ends without a full stop: only a form that is too short, or a comma, says that it breaks off.
         ended = FINISHED.search(answer) or not re.search(r"[,;:\-–—]\s*\Z", answer)
-        return 1.0 if formed and ended else 0.5
+        return 1.0 if ended else 0.5
 
     def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether it has lines."""

@@ -54,7 +54,8 @@ class Summary(Domain):
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
         """Return the share of the passage's key facts that are told, halved when it is longer than asked.
 
-        A fact counts as told when one of its key words occurs. This sees what is left out and not what is twisted.
+        A fact counts as told when one of its key words occurs, in any form.
+        This sees what is left out and not what is twisted.
         """
         if prompt is None or "facts" not in prompt.details:
             return None
@@ -62,10 +63,16 @@ class Summary(Domain):
         words = len(answer.split())
         if words < FEWEST_WORDS:
             return 0.0
-        told = sum(any(re.search(rf"\b{re.escape(key)}\b", answer, re.IGNORECASE) for key in keys) for keys in facts)
+        told = sum(any(_says(answer, key) for key in keys) for keys in facts)
         is_short = words <= TOLERANCE * int(prompt.details["most_words"])
         return told / len(facts) * (1.0 if is_short else 0.5)
 
     def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether it has words."""
         return len(re.findall(r"[^\W\d_]{2,}", answer)) >= FEWEST_WORDS
+
+
+def _says(answer: str, key: str) -> bool:
+    # "close" stands for "closes" and "closing"; figures and short words for themselves.
+    ending = r"\w{0,3}" if len(key) > 3 and key.isalpha() else ""
+    return re.search(rf"\b{re.escape(key)}{ending}\b", answer, re.IGNORECASE) is not None
