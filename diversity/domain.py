@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from diversity.errors import InputError
+from diversity.flags import is_foreign, is_loop, own_turn, without_thought
 
 Reward = Literal["converge", "distinct", "neutral"]
 
@@ -64,6 +65,10 @@ class Domain:
         What good answers do in that facet.
     language : str or None
         Programming language of the answers; None for prose.
+    speech : str or None
+        Natural language that prose answers should be in ("en"); None when any will do.
+    passing : float
+        Quality from which an answer is valid, where the domain tells a quality.
     max_tokens : int
         Default cap on the tokens of one output.
     prompt_file : str or None
@@ -80,6 +85,8 @@ class Domain:
     primary: ClassVar[str] = "semantic"
     rewards: ClassVar[Mapping[str, Reward]] = {}
     language: ClassVar[str | None] = None
+    speech: ClassVar[str | None] = None
+    passing: ClassVar[float] = 0.5
     max_tokens: ClassVar[int] = 256
     prompt_file: ClassVar[str | None] = None
     exemplars: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -106,6 +113,35 @@ class Domain:
         details = {k: v for k, v in record.items() if k not in {"prompt_id", "prompt"}}
         return Prompt(str(record["prompt_id"]), record["prompt"], details)
 
+    def read_prompt_file(self, path: str | Path, columns: Mapping[str, str] | None = None) -> tuple[Prompt, ...]:
+        """Read prompts of a file for this domain: JSON lines (also .gz), JSON, CSV, TSV, parquet or plain text.
+
+        Parameters
+        ----------
+        path : str or Path
+            A text file has one prompt a line.
+        columns : mapping, optional
+            Names of columns where they are not found by themselves: ``{"prompt": "text", "prompt_id": "task_id"}``.
+            All other columns become the prompt's details, which the domain's checks read.
+
+        Raises
+        ------
+        InputError
+            With the file, the row, what is wrong, and what to do.
+        """
+        from diversity.prompts import read_prompts
+
+        return read_prompts(path, self._read_foreign, columns)
+
+    def _read_foreign(self, record: dict[str, Any]) -> Prompt:
+        """Read a record as the domain writes its own, and one that only has a prompt as it is."""
+        try:
+            return self.read_prompt(record)
+        except KeyError:
+            if "prompt" not in record:
+                raise
+            return Domain.read_prompt(self, record)
+
     def messages(self, prompt: Prompt) -> list[dict[str, str]]:
         """Render a prompt for a chat model: the messages that its template takes."""
         return [{"role": "user", "content": prompt.prompt}]
@@ -120,13 +156,57 @@ class Domain:
         shots = "".join(f"Request: {ask}\nAnswer:\n{answer}\n{FRAME_STOP}\n" for ask, answer in chosen)
         return f"{shots}Request: {prompt.prompt}\nAnswer:\n"
 
+    def answer(self, output: str) -> str:
+        """Return the answer in a raw output: without a chain of thought and others' turns, then extracted."""
+        return self.extract(own_turn(without_thought(output)[0])[0])
+
     def extract(self, output: str) -> str:
         """Return the answer in an output: what the metrics measure. Empty when there is none."""
         return output.strip()
 
+    def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
+        """Return what an answer amounts to, the same text for answers that amount to the same; None without a notion.
+
+        The functional facet groups answers by it: a final value, a label, a stance.
+        """
+        return None
+
+    def quality(self, answer: str, prompt: Prompt | None) -> float | None:
+        """Return how good an answer is, from 0 to 1; None when the domain or this prompt cannot tell."""
+        return None
+
     def is_valid(self, answer: str, prompt: Prompt | None) -> bool:
-        """Whether an answer is good enough to count among the valid ones."""
-        return bool(answer) and not self.is_refusal(answer)
+        """Whether an answer is good enough to count among the valid ones.
+
+        By default one that is no refusal, no loop, not in another language, and of a passing quality where told.
+        """
+        if not answer or self.is_refusal(answer) or is_loop(answer) or self.is_off_language(answer, prompt):
+            return False
+        quality = self.quality(answer, prompt)
+        return quality is None or quality >= self.passing
+
+    def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
+        """Whether an answer has the parts that the domain reads: a final value, items, lines, a syntax tree."""
+        return bool(answer)
+
+    def is_off_language(self, answer: str, prompt: Prompt | None) -> bool:
+        """Whether an answer is clearly in another natural language than the domain's, in which it was asked for."""
+        if self.speech is None or prompt is None:
+            return False
+        return is_foreign(answer, self.speech) and not is_foreign(prompt.prompt, self.speech)
+
+    def flags(self, output: str, answer: str, prompt: Prompt | None) -> dict[str, bool]:
+        """Return what is to be noticed of one output, by the names of `diversity.metrics.guards.FLAGS`."""
+        text, thought = without_thought(output)
+        found = {
+            "empty": not answer,
+            "refused": self.is_refusal(answer),
+            "loops": is_loop(answer),
+            "unparsable": not self.is_parsable(answer, prompt),
+            "role_leak": own_turn(text)[1],
+            "thought": thought,
+        }
+        return found if self.speech is None else found | {"off_language": self.is_off_language(answer, prompt)}
 
     def is_refusal(self, answer: str) -> bool:
         """Whether an answer declines the request."""
@@ -134,15 +214,3 @@ class Domain:
 
 
 FRAME_STOP = "###"  # ends each exemplar of a frame, so that a base model's run-on can be cut there
-
-
-def is_loop(answer: str) -> bool:
-    """Whether an answer repeats itself: one run of four words covers over 30 % of it, from 20 words up."""
-    words = answer.split()
-    if len(words) < 20:
-        return False
-    counts: dict[tuple[str, ...], int] = {}
-    for i in range(len(words) - 3):
-        run = tuple(words[i : i + 4])
-        counts[run] = counts.get(run, 0) + 1
-    return max(counts.values()) * 4 > 0.3 * len(words) and max(counts.values()) > 2

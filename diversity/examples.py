@@ -73,15 +73,15 @@ def answers_for(metric: Metric) -> Answers:
 
 
 def _answers(texts: Sequence[str], *, code: bool = False) -> Answers:
+    from diversity.metrics.guards import FLAGS
+
     return Answers(
         texts,
         language="python" if code else None,
         encode=lambda _: DIRECTIONS,
         behaviours=("1", "1", "2"),
-        flags={
-            name: np.array([True, True, False])
-            for name in ("valid", "empty", "refused", "loops", "truncated", "cut", "left_out")
-        },
+        flags={name: np.array([True, True, False]) for name in FLAGS},
+        valid=np.array([True, True, False]),
         qualities=(0.9, 0.8, 0.4),
         windows=np.array([1, 1, 2]),
         unknown=np.array([0.0, 0.0, 0.1]),

@@ -61,6 +61,8 @@ class Metric:
         "between checkpoints". The sign of a shift can differ between units.
     pooled : bool
         Between checkpoints: computed once over all prompts, not prompt by prompt.
+    of_all_outputs : bool
+        Told of all outputs of a prompt, valid or not, and therefore under the condition "all" only.
     aliases : tuple of str
         What papers and other packages call it; also found by these names.
     confounds : str
@@ -86,6 +88,7 @@ class Metric:
     unbiased_in_n: bool = False
     unit: Unit = "within prompt"
     pooled: bool = False
+    of_all_outputs: bool = False
     aliases: tuple[str, ...] = ()
     confounds: str = ""
     cost: str = "linear in the text"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from diversity import __version__
 from diversity.calibration import Calibration
 from diversity.corpus import Score, across_prompts, between_checkpoints, pooled
-from diversity.domain import Domain, is_loop
+from diversity.domain import Domain
 from diversity.embedding import Embedder
 from diversity.errors import InputError, MissingExtra
 from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
@@ -164,9 +164,13 @@ def _check_pairs(
 
 
 def fitting(metrics: Iterable[Metric], domain: Domain, condition: str = ALL) -> list[Metric]:
-    """Return the metrics that say something of a domain's answers; guards are told of all answers only."""
+    """Return the metrics that say something of a domain's answers; guards and the like are told of all answers."""
     left_out = {"prose" if domain.language else "trees"}
-    return [m for m in metrics if m.needs not in left_out and (m.facet != "guard" or condition == ALL)]
+    return [
+        m
+        for m in metrics
+        if m.needs not in left_out and (condition == ALL or (m.facet != "guard" and not m.of_all_outputs))
+    ]
 
 
 def _row(
@@ -385,6 +389,7 @@ def _answer_sets(
             for (name,), side in sorted(rows.group_by(["checkpoint"]), key=lambda g: g[0])
         }
         window = min(_window(side) for side in sides.values()) if MATCHED in conditions else 0
+        equal_valid = min(int(side.valid.sum()) for side in sides.values())
         for checkpoint, side in sides.items():
             side.measure_against(window)
             made: dict[tuple[bytes, int | None], Answers] = {}
@@ -403,6 +408,9 @@ def _answer_sets(
                         prompt=side.prompt,
                         judge=judge,
                         qualities=None if side.qualities is None else [side.qualities[i] for i in kept],
+                        valid=side.valid[kept],
+                        outputs=len(side.answers),
+                        equal_valid=equal_valid,
                     )
                 sets.append(_AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
@@ -422,28 +430,37 @@ class _Side:
     @classmethod
     def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str) -> _Side:
         prompt = domain.by_id.get(prompt_id)
-        answers = [domain.extract(output) for output in rows["output"]]
+        answers = [domain.answer(output) for output in rows["output"]]
         given = rows["valid"] if "valid" in rows.columns else pl.Series([None] * len(rows), dtype=pl.Boolean)
         valid = [domain.is_valid(a, prompt) if v is None else v for a, v in zip(answers, given, strict=True)]
-        flags = {
-            "valid": np.array(valid, dtype=bool),
-            "empty": np.array([not a for a in answers]),
-            "refused": np.array([domain.is_refusal(a) for a in answers]),
-            "loops": np.array([is_loop(a) for a in answers]),
-        }
+        noticed = [domain.flags(o, a, prompt) for o, a in zip(rows["output"], answers, strict=True)]
+        flags = {name: np.array([f[name] for f in noticed], dtype=bool) for name in noticed[0]}
+        flags["valid"] = np.array(valid, dtype=bool)
         if "finish_reason" in rows.columns and rows["finish_reason"].null_count() == 0:
             flags["truncated"] = (rows["finish_reason"] == "length").to_numpy()
-        behaviours = rows["behaviour"].cast(pl.String).fill_null("").to_list() if "behaviour" in rows.columns else None
-        graded = "quality" in rows.columns and rows["quality"].null_count() == 0
+        if "behaviour" in rows.columns:
+            behaviours = rows["behaviour"].cast(pl.String).to_list()
+        else:
+            behaviours = [domain.behaviour(a, prompt) for a in answers]
+        if "quality" in rows.columns:
+            qualities = rows["quality"].to_list()
+        else:
+            qualities = [domain.quality(a, prompt) for a in answers]
         asked = rows["prompt"][0] if "prompt" in rows.columns else None
         return cls(
             answers,
             np.array([len(WORD.findall(a)) for a in answers], dtype=np.int64),
             flags,
-            behaviours,
-            rows["quality"].to_list() if graded else None,
+            # Answers that amount to nothing amount to the same; where none amounts to anything there is no notion.
+            None if all(b is None for b in behaviours) else [b or "" for b in behaviours],
+            None if None in qualities else qualities,
             asked or (prompt.prompt if prompt else None),
         )
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """Which outputs have an answer that passes the domain's check."""
+        return self.flags["valid"] & ~self.flags["empty"]
 
     def measure_against(self, window: int) -> None:
         """Flag what the length-matched condition does to each output: cut to the window, or left out as shorter."""
@@ -455,7 +472,7 @@ class _Side:
     def under(self, condition: str, window: int) -> tuple[NDArray[np.int64], str, int | None]:
         """Which answers a condition keeps, a note, and the window in words."""
         if condition == VALID:
-            return np.flatnonzero(self.flags["valid"] & ~self.flags["empty"]), "", None
+            return np.flatnonzero(self.valid), "", None
         kept = np.flatnonzero(~self.flags["empty"])
         if condition != MATCHED:
             return kept, "", None

@@ -459,6 +459,12 @@ class Answers:
         Maps different answers and their prompt to labels; equal labels mean the same. See docs/meaning-classes.md.
     qualities : sequence of float, optional
         How good each answer is.
+    valid : array of n bool, optional
+        Which answers passed the domain's check; only where the answers are all that the prompt has.
+    outputs : int, optional
+        Outputs of the prompt, those without an answer included.
+    equal_valid : int, optional
+        The least number of valid answers to the prompt among the checkpoints of the run.
     windows, unknown : arrays of n, optional
         In how many windows the embedding model read each answer, and what share of its tokens it did not know.
     """
@@ -476,6 +482,9 @@ class Answers:
         prompt: str | None = None,
         judge: Judge | None = None,
         qualities: Sequence[float] | None = None,
+        valid: NDArray[np.bool_] | None = None,
+        outputs: int | None = None,
+        equal_valid: int | None = None,
         windows: NDArray[np.int64] | None = None,
         unknown: NDArray[np.float64] | None = None,
     ) -> None:
@@ -489,6 +498,9 @@ class Answers:
         self.prompt = prompt
         self.judge = judge
         self.qualities = qualities
+        self.valid = valid
+        self.outputs = len(texts) if outputs is None else outputs
+        self.equal_valid = equal_valid
         self.windows = windows
         self.unknown = unknown
         self._encode = encode

@@ -6,10 +6,26 @@ if __name__ != "diversity.domains":
 
 def load() -> None:
     """Register the domains that come with the package."""
+    from diversity.domains.brainstorm import Brainstorm
     from diversity.domains.code import Code
+    from diversity.domains.dialogue import Dialogue
+    from diversity.domains.factual import Factual
+    from diversity.domains.maths import Math
+    from diversity.domains.poem import Poem
     from diversity.domains.story import Story
+    from diversity.domains.summary import Summary
     from diversity.domains.text import Text
     from diversity.registry import add_domain
 
-    for domain in (Code(), Story(), Text()):
+    for domain in (
+        Code(),
+        Math(),
+        Story(),
+        Poem(),
+        Brainstorm(),
+        Factual(),
+        Summary(),
+        Dialogue(),
+        Text(),
+    ):
         add_domain(domain)

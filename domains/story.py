@@ -2,35 +2,39 @@
 
 import re
 
-from diversity.domain import Domain, Prompt, is_loop
+from diversity.domain import Domain, Prompt
 
 # "Sure! Here is a short story about a dog:" says nothing of the story, and tuned checkpoints open with it. What
 # could be a story's own first line stays: "Okay, I admit it: I broke the vase.", "Here is what I remember:".
 _ASSENT = r"(?:sure(?: thing)?|certainly|of course|absolutely|gladly|no problem)"
 _GREETING = rf"(?:{_ASSENT}|okay|ok|alright|great)"
-_WORK = (
-    r"(?:stor(?:y|ies)|tale|fable|fiction|narrative|vignette|piece|draft|version|attempt|paragraphs?|sentences"
-    r"|you (?:asked|requested|wanted))"
-)
 _HERE = (
     r"(?:here(?:['’]s| is| are| you go)|below (?:is|are)|i(?:['’]ll| will| can| have|['’]ve) "
     r"(?:write|written|create|created|craft|crafted))"
 )
-PREAMBLE = re.compile(
-    r"\A\s*(?:"
-    rf"{_GREETING}[!,:]+[ \t]*\n+|{_ASSENT}\.[ \t]*\n+"
-    # announced on a line of its own
-    rf"|{_HERE}\b[^\n:]{{0,160}}?\b{_WORK}\b[^\n:]{{0,160}}?:[*_]*[ \t]*\n+"
-    rf"|{_GREETING}[!,.]+\s*{_HERE}\b[^\n:]{{0,160}}?\b{_WORK}\b[^\n:]{{0,160}}?[:.!…][*_]*[ \t]*\n+"
-    rf"|{_ASSENT}[!,.]+\s*{_HERE}\b[^\n:]{{0,200}}[:.!…][ \t]*\n+"
-    # greeted and announced on the story's own first line
-    rf"|{_GREETING}[!,.]+\s*{_HERE}\b[^\n:]{{0,120}}\b{_WORK}\b[^\n:]{{0,120}}:[ \t]+(?=\S)"
-    rf"|(?:{_GREETING}[!,.]+\s*)?i(?:['’]d| would) be (?:happy|glad|delighted) to (?:write|help|tell|create|share)\b"
-    r"[^\n]{0,160}\n+"
-    r"|\**(?:short )?story\**:\**[ \t]*\n+"
-    r")",
-    re.IGNORECASE,
-)
+
+
+def preamble(work: str) -> re.Pattern[str]:
+    """Return what matches a greeting or an announcement at the start of an output; `work` names what is announced."""
+    announced = rf"(?:{work}|piece|draft|version|attempt|you (?:asked|requested|wanted))"
+    return re.compile(
+        r"\A\s*(?:"
+        rf"{_GREETING}[!,:]+[ \t]*\n+|{_ASSENT}\.[ \t]*\n+"
+        # announced on a line of its own
+        rf"|{_HERE}\b[^\n:]{{0,160}}?\b{announced}\b[^\n:]{{0,160}}?:[*_]*[ \t]*\n+"
+        rf"|{_GREETING}[!,.]+\s*{_HERE}\b[^\n:]{{0,160}}?\b{announced}\b[^\n:]{{0,160}}?[:.!…][*_]*[ \t]*\n+"
+        rf"|{_ASSENT}[!,.]+\s*{_HERE}\b[^\n:]{{0,200}}[:.!…][ \t]*\n+"
+        # greeted and announced on the answer's own first line
+        rf"|{_GREETING}[!,.]+\s*{_HERE}\b[^\n:]{{0,120}}\b{announced}\b[^\n:]{{0,120}}:[ \t]+(?=\S)"
+        rf"|(?:{_GREETING}[!,.]+\s*)?i(?:['’]d| would) be (?:happy|glad|delighted) to (?:write|help|tell|create|share)"
+        r"[^\n]{0,160}\n+"
+        rf"|\**(?:short )?{work}\**:\**[ \t]*\n+"
+        r")",
+        re.IGNORECASE,
+    )
+
+
+PREAMBLE = preamble(r"(?:stor(?:y|ies)|tale|fable|fiction|narrative|vignette|paragraphs?|sentences)")
 RULE = re.compile(r"\A\s*(?:[-*_][ \t]*){3,}\n+")
 # Marked as a title, on a line of its own; a sentence in bold is a sentence.
 TITLE = re.compile(
@@ -45,6 +49,7 @@ SMALL_WORDS = {
     *("the", "to", "under", "with"),
 }
 FEWEST_WORDS = 20
+FINISHED = re.compile(r"[.!?…][\"'”’)*_\]]*\s*(?:the end\.?)?\W*\Z", re.IGNORECASE)
 
 
 class Story(Domain):
@@ -54,8 +59,10 @@ class Story(Domain):
     noun = "stories"
     primary = "semantic"
     rewards = {"lexical": "distinct", "syntactic": "distinct", "semantic": "distinct"}  # noqa: RUF012
+    speech = "en"
     max_tokens = 320
     prompt_file = "story.jsonl"
+    version = "2"
     exemplars = (
         (
             "Write a short story about a baker.",
@@ -81,23 +88,33 @@ class Story(Domain):
 
     def extract(self, output: str) -> str:
         """Return the story without a greeting, an announcement or a title before it."""
-        text = output.replace("\r\n", "\n").replace("\r", "\n")
-        for pattern in (PREAMBLE, PREAMBLE, RULE):
-            text = pattern.sub("", text, count=1)
-        text, titles = TITLE.subn("", text, count=1)
-        text = TITLE.sub("", RULE.sub("", text), count=1) if titles else _untitled(text)
-        return RULE.sub("", text).strip()
+        return untitled(without_preamble(output, PREAMBLE))
 
-    def is_valid(self, answer: str, prompt: Prompt | None) -> bool:
-        """Whether it is long enough to be a story, made of words, no refusal and no loop."""
-        words = answer.split()
+    def quality(self, answer: str, prompt: Prompt | None) -> float | None:
+        """Return 1 for a finished text of words that is long enough, 0.5 when it breaks off, 0 when it is no story.
+
+        One that breaks off still passes: how much fits is the choice of who set the token limit, for both
+        checkpoints alike, and the guard `truncated` tells how often it was.
+        """
         letters = sum(c.isalpha() or c.isspace() for c in answer)
-        return (
-            len(words) >= FEWEST_WORDS
-            and letters > 0.8 * len(answer)
-            and not self.is_refusal(answer)
-            and not is_loop(answer)
-        )
+        if len(answer.split()) < FEWEST_WORDS or letters <= 0.8 * len(answer):
+            return 0.0
+        return 1.0 if FINISHED.search(answer) else 0.5
+
+
+def without_preamble(output: str, pattern: re.Pattern[str]) -> str:
+    """Drop a greeting, an announcement and a rule before an answer."""
+    text = output.replace("\r\n", "\n").replace("\r", "\n")
+    for each in (pattern, pattern, RULE):
+        text = each.sub("", text, count=1)
+    return text
+
+
+def untitled(text: str) -> str:
+    """Drop the title of a text, marked or not."""
+    text, titles = TITLE.subn("", text, count=1)
+    text = TITLE.sub("", RULE.sub("", text), count=1) if titles else _untitled(text)
+    return RULE.sub("", text).strip()
 
 
 def _untitled(text: str) -> str:

@@ -16,6 +16,7 @@ FAMILIES = (
     "prose",
     "semantic",
     "clusters",
+    "quality",
     "guards",
     "across",
     "between",

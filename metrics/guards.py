@@ -152,6 +152,22 @@ FLAGS = {
         "Found by set phrases: other wordings and languages are missed, quoted refusals are counted.",
     ),
     "loops": ("Share of outputs that repeat themselves", "Verse with a refrain and tables do so on purpose."),
+    "off_language": (
+        "Share of outputs in another natural language than the domain's",
+        "Told by function words and scripts: short and mixed outputs are given the benefit of the doubt.",
+    ),
+    "unparsable": (
+        "Share of outputs in which the domain finds no final value, list, verse or program",
+        "What must be found is up to the domain's extraction.",
+    ),
+    "role_leak": (
+        "Share of outputs that go on as the user or the system; what follows is left out",
+        "A dialogue or a play that is asked for can look the same.",
+    ),
+    "thought": (
+        "Share of outputs with a chain of thought in tags, which is left out",
+        "A chain of thought without tags stays in the answer and counts as wording.",
+    ),
     "truncated": (
         "Share of outputs that were cut at the token limit",
         "Undefined where the samples do not say how each output ended.",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from diversity.metrics.guards import FLAGS
 from diversity.registry import metrics
 from diversity.stats import pair_mean
 from diversity.views import Answers, Undefined
@@ -61,13 +62,13 @@ def directions(texts):
 def answers(texts, language=None, marks=None):
     """Answers with made-up flags and behaviours; marks, one for each text, set what a shuffle must carry along."""
     marks = np.arange(len(texts)) if marks is None else marks
-    names = ("valid", "empty", "refused", "loops", "truncated", "cut", "left_out")
     return Answers(
         texts,
         language=language,
         encode=directions,
         behaviours=[str(len(t) % 3) for t in texts],
-        flags=dict.fromkeys(names, marks % 2 == 0),
+        flags=dict.fromkeys(FLAGS, marks % 2 == 0),
+        valid=marks % 4 != 3,
         qualities=[(m % 4) / 3 for m in marks],
         windows=1 + marks % 2,
         unknown=(marks % 5) / 10,

@@ -1,0 +1,112 @@
+"""What can be noticed of an output without a model: scaffolding around the answer, loops, the language it is in."""
+
+from __future__ import annotations
+
+import re
+import zlib
+
+# The chain of thought of reasoning models. Some templates open the tag in the prompt, so that only its end is seen.
+THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|thoughts|reasoning|scratchpad|reflection)>", re.IGNORECASE)
+
+# The other side's turn, written by the model itself. At the margin only and with a capital: "user:" in a docstring is
+# a parameter. A play may well have a human in it, so that only the names of chat formats count.
+MARKS = r"(?:<\|(?:im_start|im_end|end|endoftext|eot_id|start_header_id|end_header_id|user|assistant|system)\|>|</s>)"
+_OTHERS = r"(?:User|USER|Human|HUMAN|Assistant|ASSISTANT)"
+OWN_TURN = re.compile(rf"\A\s*(?:(?:{MARKS}\s*)+(?:assistant\s*\n)?|(?:#{{2,4}} ?)?(?:Assistant|Response|AI)\s*:)\s*")
+OTHER_TURN = re.compile(
+    rf"^(?:\*\*)?(?:#{{2,4}} ?)?{_OTHERS}(?:\*\*)?[ \t]*:|^### (?:Instruction|Response):|{MARKS}|\[/?INST\]",
+    re.MULTILINE,
+)
+
+
+def without_thought(output: str) -> tuple[str, bool]:
+    """Return an output without its chain of thought, and whether it had one.
+
+    An output that opens with a thought that was never closed was cut within it: nothing is left of it then.
+    """
+    kept: list[str] = []
+    start, inside, seen = 0, False, False
+    for tag in THOUGHT.finditer(output):
+        if tag[1] and (inside or not seen):
+            # The end of a thought that the prompt began leaves nothing of what came before.
+            kept = kept if inside else []
+            start, inside, seen = tag.end(), False, True
+        elif not tag[1] and not inside:
+            kept.append(output[start : tag.start()])
+            start, inside, seen = tag.start(), True, True
+    if not seen:
+        return output, False
+    if not inside or "".join(kept).strip():
+        kept.append(output[start:])
+    return "".join(kept).strip(), True
+
+
+def own_turn(output: str) -> tuple[str, bool]:
+    """Return what an output says before it goes on as somebody else ("User:"), and whether it did."""
+    text = OWN_TURN.sub("", output, count=1)
+    found = OTHER_TURN.search(text)
+    if not found:
+        return text, False
+    # A bare end mark is the end of the answer and no other turn.
+    leaks = bool(re.sub(rf"{MARKS}|\s", "", text[found.start() :]))
+    return text[: found.start()].rstrip(), leaks
+
+
+def is_loop(answer: str) -> bool:
+    """Whether an answer repeats itself: one run of four words covers over 30 % of it, from 20 words up.
+
+    Below that, 200 characters and more that deflate to a tenth are a loop without spaces.
+    """
+    words = answer.split()
+    if len(words) < 20:
+        data = answer.encode("utf-8", "replace")[:20_000]
+        return len(data) >= 200 and len(zlib.compress(data)) < 0.1 * len(data)
+    counts: dict[tuple[str, ...], int] = {}
+    for i in range(len(words) - 3):
+        run = tuple(words[i : i + 4])
+        counts[run] = counts.get(run, 0) + 1
+    return max(counts.values()) * 4 > 0.3 * len(words) and max(counts.values()) > 2
+
+
+# The commonest words that are short, frequent and not shared with English. They only have to tell a text in the wrong
+# language from one in the right one, not to name a dialect.
+COMMON = {
+    "en": "the of and to a in is that it was for on are as with his they at be this have from or had by not but what "
+    "all were we when your can said there an which she he you i my me her their so if will do no",
+    "es": "el la los las de del que y en un una por con para se su es como pero más lo al está muy también este",
+    "fr": "le la les des du de et un une est en que qui dans pour pas sur au avec il elle ce sont nous vous plus mais",
+    "de": "der die das und ist nicht ein eine zu den von mit sich auf für im dem des auch als es an wie aus sie ich "
+    "er wir aber",
+    "it": "il lo la gli le di e che un una è per con non si del della sono nel alla anche come ma più questo",
+    "pt": "o os as de que e um uma do da em para com não se por mais como mas foi ao na no são você também",
+    "nl": "de het een en van is dat niet op te zijn met voor aan er ook maar bij door naar dit wij deze wordt",
+    "pl": "i w na z do nie się że to jest jak o po ale co od przez tak za dla czy był który",
+    "tr": "ve bir bu için ile da de çok ne gibi daha olarak olan var sonra kadar ama en her",
+    "id": "yang dan di dengan untuk ini itu dari pada tidak adalah dalam akan ke juga saya ada bisa oleh",
+}
+_COMMON = {name: frozenset(words.split()) for name, words in COMMON.items()}
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+FEWEST_WORDS = 12  # below it a title, a name or a number decides
+
+
+def is_foreign(text: str, language: str) -> bool:
+    """Whether a text is clearly in another natural language than the one named.
+
+    It is when over half of its letters are of another script, or when from 12 words up the common words of another
+    language are at least 15 % of its words and three times as many as those of the right one. Fragments, names,
+    numbers and nonsense are not called foreign: a false alarm would make a good answer invalid.
+
+    Parameters
+    ----------
+    text : str
+    language : one of en, es, fr, de, it, pt, nl, pl, tr, id
+    """
+    letters = [c for c in text[:20_000] if c.isalpha()]
+    if len(letters) >= 8 and sum(ord(c) >= 0x250 for c in letters) > 0.5 * len(letters):
+        return True
+    words = [w.lower() for w in _WORD.findall(text[:20_000])]
+    if len(words) < FEWEST_WORDS:
+        return False
+    shares = {name: sum(w in common for w in words) / len(words) for name, common in _COMMON.items()}
+    own = shares.pop(language)
+    return max(shares.values()) >= max(0.15, 3 * own)

@@ -1,0 +1,112 @@
+"""Advice and opinion in chat: nothing is rewarded in the wording, and many opinions are better than one."""
+
+from __future__ import annotations
+
+import re
+
+from diversity.domain import Domain, Prompt
+from diversity.views import FUNCTION_WORDS
+
+GREETING = re.compile(
+    r"\A\s*(?:(?:hi|hello|hey)(?: there)?|sure(?: thing)?|certainly|of course|absolutely)[!,.]+\s*", re.IGNORECASE
+)
+UNDECIDED = re.compile(
+    r"\b(?:depends|dependent on|both (?:have|are|options|sides)|neither|no (?:right|single|one) (?:answer|way)"
+    r"|it varies|as an ai|don['’]t have (?:personal )?(?:opinions|preferences|beliefs))\b",
+    re.IGNORECASE,
+)
+# A sentence about the dispute takes no side in it.
+ABOUT = re.compile(
+    r"\b(?:whether|debates?|debated|controversial|(?:some|many|most) people|on (?:the )?one hand)\b", re.IGNORECASE
+)
+SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+FEWEST_WORDS = 5
+
+
+class Dialogue(Domain):
+    """Questions to a person one trusts: what should I do, and what do you think."""
+
+    name = "dialogue"
+    noun = "replies"
+    primary = "semantic"
+    # The functional facet is the stance taken; only the questions of opinion have one.
+    rewards = {"lexical": "neutral", "syntactic": "neutral", "semantic": "neutral", "functional": "distinct"}  # noqa: RUF012
+    speech = "en"
+    max_tokens = 220
+    prompt_file = "dialogue.jsonl"
+    exemplars = (
+        (
+            "My upstairs neighbour practises the drums every evening. What should I do?",
+            "Go up once, in the daytime, and say what you hear and when. Most people don't know how far a bass drum "
+            "carries. If you can agree on an hour, put up with that hour.",
+        ),
+        (
+            "Tea or coffee: which is the better start to a day?",
+            "Tea, for me. Coffee tells you what to do; tea asks.",
+        ),
+        (
+            "I forgot my best friend's birthday. How do I make up for it?",
+            "Ring today, don't text. Say you forgot, without a reason, and ask for an evening next week so that she "
+            "has something to look forward to.",
+        ),
+        (
+            "Should children be paid for doing chores?",
+            "No, I'd keep the two apart. Clearing the table is part of living in a house. Washing the car for a "
+            "neighbour is another thing, and that may well be paid.",
+        ),
+        (
+            "I'm nervous about my first day in a new job. Any advice?",
+            "Learn three names before lunch.\n\nAnd write down what puzzles you: in a month you'll no longer see it, "
+            "and somebody should fix it.",
+        ),
+    )
+
+    def extract(self, output: str) -> str:
+        """Return the reply without a bare greeting before it."""
+        return GREETING.sub("", output, count=1).strip()
+
+    def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
+        """Return which of the options of a question of opinion a reply takes: one of them, or 'undecided'.
+
+        The first sentence that names exactly one option decides; before it, one that calls the matter open does.
+        It is a reading of words and not of arguments: 'I'd hardly say trains' counts for trains.
+        """
+        options = prompt.details.get("options", ()) if prompt else ()
+        if not options or not answer:
+            return None
+        for sentence in SENTENCE.split(answer):
+            if UNDECIDED.search(sentence):
+                return "undecided"
+            if ABOUT.search(sentence):
+                continue
+            named = [names[0] for names in options if _names(sentence, names)]
+            if {"yes", "no"} == set(named):  # "No, I don't agree": what denies outweighs what it denies
+                named = ["yes"] if re.match(r"\W*yes\b", sentence, re.IGNORECASE) else ["no"]
+            if len(named) == 1:
+                return str(named[0])
+        return "undecided"
+
+    def quality(self, answer: str, prompt: Prompt | None) -> float | None:
+        """Return 1 for a reply of some words that takes up the question, 0.5 for one that shares no word with it."""
+        if len(answer.split()) < FEWEST_WORDS and self.behaviour(answer, prompt) in {None, "undecided"}:
+            return 0.0
+        asked = _stems(prompt.prompt) if prompt else set()
+        return 1.0 if not asked or asked & _stems(answer) else 0.5
+
+    def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
+        """Whether it has words."""
+        return re.search(r"[^\W\d_]{2,}", answer) is not None
+
+
+def _names(sentence: str, names: list[str]) -> bool:
+    # "no" and "yes" open a reply; inside a sentence they are other words.
+    return any(
+        re.match(rf"\W*(?:(?:well|oh|honestly|personally|hmm)\W+)?{name}\b", sentence, re.IGNORECASE)
+        if name in {"yes", "no"}
+        else re.search(rf"\b{re.escape(name)}", sentence, re.IGNORECASE)
+        for name in names
+    )
+
+
+def _stems(text: str) -> set[str]:
+    return {w[:5] for w in re.findall(r"[^\W\d_]{4,}", text.lower()) if w not in FUNCTION_WORDS}
