@@ -241,9 +241,7 @@ def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @_execute
-def score(
-    samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: str | None, execute: str | None
-) -> None:
+def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: str | None, execute: str | None) -> None:
     """Measure every prompt's outputs in SAMPLES: a store folder, .parquet or .jsonl.
 
     Score both sides of a comparison in one table, so that the length-matched condition has one window.

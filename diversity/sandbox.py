@@ -33,6 +33,7 @@ from diversity.sandbox_runner import ARCHITECTURES
 
 BUBBLEWRAP, RLIMITS = "bubblewrap", "rlimits"
 MODES = (BUBBLEWRAP, RLIMITS)
+UNSURE = {"stalled", "lost"}  # ends that a busy machine can bring about; they are not kept
 TIMEOUTS = 2  # calls of one program that may run into a time limit before the rest counts as timed out too
 DIGITS = 10  # of a float that count
 DEEPEST = 200  # levels of a returned value that are read
@@ -102,7 +103,7 @@ class Sandbox:
         self,
         mode: str = BUBBLEWRAP,
         *,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Limits = Limits(),
         workers: int | None = None,
         cached: bool = True,
     ) -> None:
@@ -215,7 +216,7 @@ class _Worker:
         timeouts = 0
         while len(outcomes) < len(program.calls) and timeouts < TIMEOUTS:
             lines, end = self._ask(program, program.calls[len(outcomes) :])
-            lasting &= end != "lost"
+            lasting &= end not in UNSURE
             first = lines.pop(0) if lines else ""
             if first != "loaded":
                 outcomes += [_not_loaded(first, end)] * (len(program.calls) - len(outcomes))
@@ -223,7 +224,7 @@ class _Worker:
             outcomes += [_read(line) for line in lines][: len(program.calls) - len(outcomes)]
             if len(outcomes) < len(program.calls):
                 outcomes.append(_ended(end))
-                timeouts += end in {"timeout", "lost"}
+                timeouts += end == "timeout" or end in UNSURE
         outcomes += [Outcome("timeout")] * (len(program.calls) - len(outcomes))
         return outcomes, lasting
 
@@ -245,7 +246,8 @@ class _Worker:
         return lines, end
 
     def _exchange(self, job: Mapping[str, Any], seconds: float) -> Any:
-        assert self.process and self.process.stdin and self.process.stdout
+        assert self.process is not None
+        assert self.process.stdin is not None
         content = json.dumps(job).encode()
         self.process.stdin.write(struct.pack("!I", len(content)) + content)
         self.process.stdin.flush()
@@ -256,7 +258,8 @@ class _Worker:
         return json.loads(self._receive(size, deadline))
 
     def _receive(self, size: int, deadline: float) -> bytes:
-        assert self.process and self.process.stdout
+        assert self.process is not None
+        assert self.process.stdout is not None
         fd = self.process.stdout.fileno()
         found = bytearray()
         with selectors.DefaultSelector() as selector:
@@ -298,13 +301,12 @@ class _Worker:
         if process is None:
             return ""
         process.kill()
-        assert process.stdin and process.stdout and process.stderr
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-        process.stdout.close()
-        said = process.stderr.read(4000).decode("utf-8", "replace").strip()
-        process.stderr.close()
         process.wait()
+        said = ""
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError), pipe:
+                    said = pipe.read(4000).decode("utf-8", "replace").strip() if pipe is process.stderr else ""
         return said.splitlines()[-1][:200] if said else ""
 
 
@@ -414,7 +416,9 @@ def _folders(python: str) -> tuple[list[Path], list[Path]]:
 @cache
 def _installed(folder: Path) -> tuple[Path, ...]:
     """Folders of installed packages in a folder of libraries."""
-    found = (p for name in ("site-packages", "dist-packages") for depth in ("", "*/") for p in folder.glob(depth + name))
+    found = (
+        p for name in ("site-packages", "dist-packages") for depth in ("", "*/") for p in folder.glob(depth + name)
+    )
     return tuple(path for path in found if path.is_dir() and not path.is_symlink())
 
 
@@ -467,7 +471,7 @@ def _read(line: str) -> Outcome:
 
 def _ended(end: str) -> Outcome:
     """Outcome of the call during which a program ended."""
-    known = {"timeout": "timeout", "lost": "timeout", "too large": "too large", "tampered": "tampered"}
+    known = {"timeout": "timeout", "stalled": "timeout", "lost": "timeout", "too large": "too large", "tampered": "tampered"}
     return Outcome(known.get(end, "ended"))
 
 
@@ -542,7 +546,9 @@ class _Kept:
             connection = sqlite3.connect(folder / "outcomes.sqlite", timeout=10, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=OFF")
-            connection.execute("CREATE TABLE IF NOT EXISTS outcomes (key BLOB PRIMARY KEY, outcomes TEXT) WITHOUT ROWID")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS outcomes (key BLOB PRIMARY KEY, outcomes TEXT) WITHOUT ROWID"
+            )
         except (OSError, RuntimeError, sqlite3.Error):
             return cls(None, "")
         return cls(connection, signature)
@@ -555,7 +561,9 @@ class _Kept:
         if self.connection is None:
             return None
         try:
-            row = self.connection.execute("SELECT outcomes FROM outcomes WHERE key = ?", [self._key(program)]).fetchone()
+            row = self.connection.execute(
+                "SELECT outcomes FROM outcomes WHERE key = ?", [self._key(program)]
+            ).fetchone()
             found = [Outcome(str(kind), str(detail)) for kind, detail in json.loads(row[0])] if row else None
         except (sqlite3.Error, ValueError, TypeError):
             return None

@@ -7,6 +7,7 @@ own process namespace, with an empty /tmp. It does not see the server, has no pr
 whatever it did is gone when the server reads the next job.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -27,10 +28,10 @@ from typing import Any
 
 # What programs commonly import is loaded once, here, and is there in every fork.
 WARM = (
-    "abc array base64 bisect calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal "
-    "enum fractions functools heapq inspect io itertools math operator pprint queue re statistics string textwrap "
-    "typing unicodedata"
-).split()
+    *("abc", "array", "base64", "bisect", "calendar", "cmath", "collections", "collections.abc", "contextlib", "copy"),
+    *("dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "heapq", "inspect", "io", "itertools"),
+    *("math", "operator", "pprint", "queue", "re", "statistics", "string", "textwrap", "typing", "unicodedata"),
+)
 
 ONE_VALUE, NODES, DEPTH = 200_000, 100_000, 60  # characters, parts and levels of one returned value
 RESULT = 3  # the descriptor of the program's results; 0 to 2 are /dev/null
@@ -176,6 +177,8 @@ def execute(job: dict[str, Any], confined: bool, call_filter: Any) -> dict[str, 
         os.kill(program, signal.SIGKILL)
         _, status = os.waitpid(program, 0)
         if not confined:
+            with contextlib.suppress(OSError):
+                os.killpg(program, signal.SIGKILL)
             shutil.rmtree(folder, ignore_errors=True)
     if end == "ended" and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
         end = "timeout"
@@ -215,13 +218,10 @@ def listen(reading: int, program: int, nonce: str, limits: dict[str, Any]) -> tu
             if lines and lines[-1] == "done":
                 return lines[:-1], "done"
         used = spent(clock)
-        if (
-            used - spent_before > limits["call_cpu_seconds"]
-            or used > limits["cpu_seconds"]
-            or now - since > limits["call_seconds"]
-            or now - start > limits["seconds"]
-        ):
+        if used - spent_before > limits["call_cpu_seconds"] or used > limits["cpu_seconds"]:
             return lines, "timeout"
+        if now - since > limits["call_seconds"] or now - start > limits["seconds"]:
+            return lines, "stalled"
 
 
 def spent(clock: int) -> float:
@@ -333,13 +333,17 @@ class _TooLarge(Exception):
     pass
 
 
+TO_JSON = json.JSONEncoder(allow_nan=False).encode  # held here, as programs may replace json.dumps
+INFINITY = float("inf")
+
+
 def encode(
     value: object,
     *,
     _type: Any = type,
     _is: Any = issubclass,
     _name: Any = type_name,
-    _dumps: Any = json.JSONEncoder(allow_nan=False).encode,  # its own, as programs may replace json.dumps
+    _dumps: Any = TO_JSON,
     _len: Any = len,
 ) -> str:
     """Write a returned value as JSON, by its class and never by its own methods.
@@ -360,10 +364,8 @@ def encode(
             number = int.__index__(value)
             return number if int.bit_length(number) < 4096 else {"int": int.__format__(number, "x")}
         if _is(kind, float):
-            number = float.__float__(value)
-            if number != number or number in (INFINITY, -INFINITY):
-                return {"float": float.__repr__(number)}
-            return number
+            real = float.__float__(value)
+            return real if -INFINITY < real < INFINITY else {"float": float.__repr__(real)}
         if _is(kind, str):
             nodes += str.__len__(value) // 8
             return str.__str__(value)
@@ -389,8 +391,6 @@ def encode(
         return '{"too large": true}'
     return line if _len(line) <= ONE_VALUE else '{"too large": true}'
 
-
-INFINITY = float("inf")
 
 if __name__ == "__main__":
     main()
