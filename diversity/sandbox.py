@@ -199,6 +199,7 @@ class _Worker:
         self.mode = mode
         self.limits = limits
         self.process: subprocess.Popen[bytes] | None = None
+        self.complaint = ""  # what the last server that was lost said last
 
     def __enter__(self) -> Self:
         self._start()
@@ -241,7 +242,7 @@ class _Worker:
             if not (isinstance(end, str) and isinstance(lines, list) and all(isinstance(x, str) for x in lines)):
                 raise ValueError(end)
         except (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError):
-            self._stop()
+            self.complaint = self._stop()
             return [], "lost"
         return lines, end
 
@@ -291,7 +292,7 @@ class _Worker:
         names = _HOLDS if self.mode == BUBBLEWRAP else _HOLDS[:2] if os.uname().machine in ARCHITECTURES else ()
         lines, end = self._ask(_PROBE, [json.dumps([names])])
         if lines != ["loaded", "returned []"]:
-            said = self._stop()
+            said = self._stop() or self.complaint
             failed = f"not so inside: {lines[1][9:129]}" if len(lines) == 2 else f"the probe was {end}"
             raise SandboxRefused(_refusal(said or failed))
 
@@ -471,7 +472,13 @@ def _read(line: str) -> Outcome:
 
 def _ended(end: str) -> Outcome:
     """Outcome of the call during which a program ended."""
-    known = {"timeout": "timeout", "stalled": "timeout", "lost": "timeout", "too large": "too large", "tampered": "tampered"}
+    known = {
+        "timeout": "timeout",
+        "stalled": "timeout",
+        "lost": "timeout",
+        "too large": "too large",
+        "tampered": "tampered",
+    }
     return Outcome(known.get(end, "ended"))
 
 

@@ -450,7 +450,7 @@ class _Told:
             from diversity.trees import grammar_version
 
             parts.append(f"tree:{grammar_version(spec.language)}")
-        else:
+        elif metric.facet != "functional":
             parts.append("tok:word")
         if metric.pairwise:
             parts.append("U2")
