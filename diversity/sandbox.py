@@ -301,13 +301,18 @@ class _Worker:
         process, self.process = self.process, None
         if process is None:
             return ""
-        process.kill()
-        process.wait()
-        said = ""
-        for pipe in (process.stdin, process.stdout, process.stderr):
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        try:
+            process.wait(timeout=0.5)  # the server ends when there are no more jobs
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        said = process.stderr.read(4000).decode("utf-8", "replace").strip() if process.stderr is not None else ""
+        for pipe in (process.stdout, process.stderr):
             if pipe is not None:
-                with contextlib.suppress(OSError), pipe:
-                    said = pipe.read(4000).decode("utf-8", "replace").strip() if pipe is process.stderr else ""
+                pipe.close()
         return said.splitlines()[-1][:200] if said else ""
 
 
