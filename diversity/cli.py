@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -331,6 +331,26 @@ def import_(
     click.echo(f"{len(samples)} outputs, {len(samples) / prompts:.1f} a prompt, in {out}")
 
 
+def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the two options that run programs; one parameter, so that the last one given holds."""
+    for flag, mode, text in (
+        (
+            "--execute-rlimits-only",
+            "rlimits",
+            "The same where bubblewrap cannot work, WITHOUT a sandbox: the programs can read and write your files. "
+            "For machines that hold nothing else.",
+        ),
+        (
+            "--execute",
+            "bubblewrap",
+            "Run the programs of the code domain, which a model wrote, on hidden checks and inputs, each in a sandbox "
+            "without network, files, environment or other processes (docs/sandbox.md).",
+        ),
+    ):
+        command = click.option(flag, "execute", flag_value=mode, default=None, help=text)(command)
+    return command
+
+
 @commands.command()
 @click.argument("samples", type=click.Path(path_type=Path))
 @click.option(
@@ -340,7 +360,8 @@ def import_(
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
 )
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
-def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: str | None) -> None:
+@_execute
+def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: str | None, execute: str | None) -> None:
     """Measure every prompt's outputs in SAMPLES: a store folder, .parquet or .jsonl.
 
     Score both sides of a comparison in one table, so that the length-matched condition has one window.
@@ -350,7 +371,13 @@ def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: s
 
     table = read_samples(samples)
     with _progress() as progress:
-        scores = measure(table, metrics=metrics or "default", embedder=embedding_model, progress=progress)
+        scores = measure(
+            table,
+            metrics=metrics or "default",
+            embedder=embedding_model,
+            execute=execute or False,
+            progress=progress,
+        )
     scores.write(out)
     click.echo(f"{len(scores)} scores in {out}")
 
@@ -369,6 +396,7 @@ def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: s
 @click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@_execute
 def compare(
     pre: str,
     post: str,
@@ -381,6 +409,7 @@ def compare(
     seed: int,
     embedding_model: str | None,
     allow_settings_differ: bool,
+    execute: str | None,
 ) -> None:
     """Compare PRE (before tuning) with POST (after), prompt by prompt.
 
@@ -401,6 +430,7 @@ def compare(
             margin=margin,
             seed=seed,
             allow_settings_differ=allow_settings_differ,
+            execute=execute or False,
             progress=progress,
         )
     if markdown:

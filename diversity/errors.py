@@ -4,7 +4,8 @@ DiversityError
 ├── InputError      a file, table or setting that cannot be used (ValueError)
 ├── NotComparable   two sides that must not be compared (ValueError)
 ├── UnknownName     a metric, domain or format nobody registered (LookupError)
-└── MissingExtra    a package that an optional part needs (ImportError)
+├── MissingExtra    a package that an optional part needs (ImportError)
+└── SandboxRefused  programs cannot be confined on this machine (RuntimeError)
 
 Every message names the place (file, row, prompt), what is wrong with it, and what to do.
 """
@@ -38,3 +39,7 @@ class UnknownName(DiversityError, LookupError):
 
 class MissingExtra(DiversityError, ImportError):
     """A package that an optional part of this one needs and that is not installed."""
+
+
+class SandboxRefused(DiversityError, RuntimeError):
+    """Programs that a model wrote cannot be confined on this machine, so none was run."""

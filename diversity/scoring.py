@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
@@ -46,6 +46,7 @@ def score(
     pairs: Sequence[tuple[str, str]] = (),
     embedder: Embedder | str | None = None,
     judge: Judge | None = None,
+    execute: bool | str = False,
     progress: Progress | None = None,
 ) -> Scores:
     """Measure every prompt's answers, each checkpoint apart, and what lies across prompts and between checkpoints.
@@ -68,6 +69,10 @@ def score(
     judge : callable, optional
         Says which answers to a prompt mean the same, for the metrics over classes of meaning; see
         `diversity.metrics.clusters`. Default: the embeddings, at the calibrated threshold.
+    execute : bool or "rlimits"
+        Run the programs of the code domain, confined by bubblewrap, on their prompts' checks and inputs: the answers
+        then have a behaviour, and are valid when they pass all checks. "rlimits" names a weaker way that lets programs
+        read and write your files; see `diversity.execution`.
     progress : callable, optional
         Called with (what, done, total).
 
@@ -81,9 +86,15 @@ def score(
     ------
     InputError, UnknownName
         Bad rows, or a metric or domain nobody registered.
+    SandboxRefused, MissingExtra
+        Programs were to be executed and cannot be confined here.
     """
     if not isinstance(samples, Samples):
         samples = Samples.of(samples)
+    if execute:
+        from diversity.execution import execute as run
+
+        samples = run(samples, mode="bubblewrap" if execute is True else execute, progress=progress)
     wanted = _wanted(metrics)
     unknown = [c for c in conditions if c not in CONDITIONS]
     if unknown:
@@ -120,9 +131,16 @@ def score(
         "domains": {name: domain.version for name, domain in domains.items()},
         "embedding": semantics.signature,
         "judge": getattr(judge, "signature", getattr(judge, "__qualname__", "")) if judge else "",
+        "execution": _execution(samples.provenance),
         "languages": {name: domain.language for name, domain in domains.items()},
     }
     return Scores.of(pl.DataFrame(rows, schema=pl.Schema(SCORES)), provenance)
+
+
+def _execution(provenance: Mapping[str, Any]) -> str:
+    """How the programs were executed, as far as the tables say; of two sides that differ, both."""
+    sides = [provenance, *(side for side in map(provenance.get, ("pre", "post")) if isinstance(side, Mapping))]
+    return " > ".join(dict.fromkeys(str(side["execution"]) for side in sides if side.get("execution")))
 
 
 def _once(judge: Judge) -> Judge:
@@ -365,6 +383,11 @@ class _AnswerSet:
             if metric.needs in {"trees", "form"} and self.domain.language:
                 note = "; ".join(filter(None, [note, self.answers.parse_note])) or None
                 n = sum(tree is not None for tree in self.answers.trees)
+            if metric.facet == "functional" and self.answers.behaviours is not None:
+                ran = sum(behaviour is not None for behaviour in self.answers.behaviours)
+                if ran < n:
+                    note = "; ".join(filter(None, [note, f"{n - ran} of {n} have no behaviour"]))
+                n = ran
             result = metric.function(self.answers)
         except Undefined as reason:
             return None, None, n, str(reason)
@@ -423,7 +446,7 @@ class _Side:
     answers: list[str]
     lengths: NDArray[np.int64]  # in words
     flags: dict[str, NDArray[np.bool_]]
-    behaviours: list[str] | None
+    behaviours: list[str | None] | None
     qualities: list[float] | None
     prompt: str | None
 
@@ -438,6 +461,7 @@ class _Side:
         flags["valid"] = np.array(valid, dtype=bool)
         if "finish_reason" in rows.columns and rows["finish_reason"].null_count() == 0:
             flags["truncated"] = (rows["finish_reason"] == "length").to_numpy()
+        behaviours: list[str | None]
         if "behaviour" in rows.columns:
             behaviours = rows["behaviour"].cast(pl.String).to_list()
         else:
@@ -451,8 +475,8 @@ class _Side:
             answers,
             np.array([len(WORD.findall(a)) for a in answers], dtype=np.int64),
             flags,
-            # Answers that amount to nothing amount to the same; where none amounts to anything there is no notion.
-            None if all(b is None for b in behaviours) else [b or "" for b in behaviours],
+            # Where no answer does anything that can be told, there is no notion of doing the same.
+            None if all(b is None for b in behaviours) else behaviours,
             None if None in qualities else qualities,
             asked or (prompt.prompt if prompt else None),
         )

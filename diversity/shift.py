@@ -198,6 +198,7 @@ def compare(
     margin: float = MARGIN,
     seed: int = 0,
     allow_settings_differ: bool = False,
+    execute: bool | str = False,
     progress: Progress | None = None,
 ) -> Shift:
     """Compare a checkpoint before tuning with one after, prompt by prompt.
@@ -206,7 +207,7 @@ def compare(
     ----------
     pre, post : Samples, Scores or polars.DataFrame
         One checkpoint each. Samples are scored here, both sides together.
-    metrics, conditions, embedder, progress
+    metrics, conditions, embedder, execute, progress
         As in `score`. Without the conditions "valid" and "length-matched" no verdict can be marked confounded.
     margin : float
         The material margin: the smallest relative change of the effective number that matters.
@@ -246,7 +247,13 @@ def compare(
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
         scored = score(
-            both, metrics=metrics, conditions=conditions, pairs=[names], embedder=embedder, progress=progress
+            both,
+            metrics=metrics,
+            conditions=conditions,
+            pairs=[names],
+            embedder=embedder,
+            execute=execute,
+            progress=progress,
         )
         scores, provenance = scored.frame, dict(scored.provenance)
     if not allow_settings_differ:
@@ -309,7 +316,7 @@ def _check_settings(sampling: Mapping[str, Mapping[str, Any]], names: tuple[str,
 
 def _joined(pre: Mapping[str, Any], post: Mapping[str, Any], names: tuple[str, str]) -> dict[str, Any]:
     """Provenance of two score tables; what must agree for one number to follow from both is checked."""
-    for what in ("package", "embedding", "domains"):
+    for what in ("package", "embedding", "domains", "execution"):
         if pre.get(what) != post.get(what):
             raise NotComparable(f"pre and post were scored with another {what}: score them again, together")
     sampling: dict[str, Any] = {}
@@ -444,13 +451,15 @@ class _Told:
                 shown = [("?" if v is None else f"{v:g}") for v in values]
                 parts.append(f"{short}:{shown[0]}" if shown[0] == shown[1] else f"{short}:{shown[0]}>{shown[1]}")
         parts.append(f"extract:{self.domain}.{spec.version}")
+        if self.provenance.get("execution") and spec.language:
+            parts.append(f"exec:{self.provenance['execution']}".replace("|", "."))
         if metric.needs == "vectors" and self.provenance.get("embedding"):
             parts.append(str(self.provenance["embedding"]))
         elif metric.needs in {"trees", "form"} and spec.language:
             from diversity.trees import grammar_version
 
             parts.append(f"tree:{grammar_version(spec.language)}")
-        else:
+        elif metric.facet != "functional":
             parts.append("tok:word")
         if metric.pairwise:
             parts.append("U2")

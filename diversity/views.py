@@ -447,8 +447,8 @@ class Answers:
         Maps texts to unit vectors, shape (n, d). Without it the semantic metrics are undefined.
     calibration : callable, optional
         Maps cosines to the probability that two answers say the same.
-    behaviours : sequence of str, optional
-        What each answer did when it was run, or its final value.
+    behaviours : sequence of str or None, optional
+        What each answer did when it was run, or its final value; None for an answer of which nothing was observed.
     flags : mapping of name to array of bool, optional
         What was noticed of each output of the prompt, those without an answer included.
     limit : int, optional
@@ -476,7 +476,7 @@ class Answers:
         language: str | None = None,
         encode: Encode | None = None,
         calibration: Calibration | None = None,
-        behaviours: Sequence[str] | None = None,
+        behaviours: Sequence[str | None] | None = None,
         flags: Mapping[str, NDArray[np.bool_]] | None = None,
         limit: int | None = None,
         prompt: str | None = None,

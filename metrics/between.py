@@ -48,8 +48,10 @@ def similarities(pre: Answers, post: Answers, kernel: str) -> Similarities:
         first = len(pre)
         if spec.needs in {"form", "trees"} and both.language:
             first = sum(tree is not None for tree in both.trees[:first])
+        if spec.facet == "functional" and both.behaviours is not None:
+            first = sum(behaviour is not None for behaviour in both.behaviours[:first])
         if not 0 < first < len(matrix):
-            raise Undefined("no answer of one side parses")
+            raise Undefined(f"no answer of one side {'has a behaviour' if spec.facet == 'functional' else 'parses'}")
         within = [pair_mean(m)[0] if len(m) > 1 else np.nan for m in (matrix[:first, :first], matrix[first:, first:])]
         known[kernel] = (*within, float(matrix[:first, first:].mean()))  # type: ignore[assignment]
     return known[kernel]

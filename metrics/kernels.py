@@ -123,8 +123,14 @@ def semantic_similarity(answers: Answers) -> Matrix:
     **HEADLINE,
 )
 def functional_similarity(answers: Answers) -> Matrix:
-    """Whether two answers behave alike: same results on the domain's inputs, same final answer, same label."""
+    """Whether two answers behave alike: same results on the domain's inputs, same final answer, same label.
+
+    Answers of which nothing was observed, such as those without a program, are left out and counted.
+    """
     if answers.behaviours is None:
         raise Undefined("no behaviour was recorded")
-    same = classes(answers.behaviours)
+    observed = [behaviour for behaviour in answers.behaviours if behaviour is not None]
+    if len(observed) < 2:
+        raise Undefined(f"{len(observed)} answers have a behaviour, 2 are needed")
+    same = classes(observed)
     return np.equal.outer(same, same).astype(np.float64)
