@@ -101,10 +101,10 @@ def entropy_chao_wang_jost(counts: Integers, kinds: Integers | int = 1) -> float
     # digits, else term by term.
     if -total * np.log(x) > 10:
         later = np.arange(int(40 / -np.log(x)) + 1)
-        tail = float((x ** (later + 1) / (total + later)).sum())
+        tail = float((np.exp(np.log(x) * (later + 1)) / (total + later)).sum())
     else:
         r = np.arange(1, total)
-        tail = float(x ** (1 - total) * (-np.log(a) - (x**r / r).sum()))
+        tail = float(x ** (1 - total) * (-np.log(a) - (np.exp(np.log(x) * r) / r).sum()))
     return seen + once / total * tail
 
 

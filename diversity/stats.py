@@ -56,7 +56,7 @@ def effective(similarity: float | Array, m: int = 16) -> float | Array:
 
     Examples
     --------
-    >>> round(effective(1 / 6), 10)
+    >>> round(float(effective(1 / 6)), 10)
     4.5714285714
     """
     return m / (1 + (m - 1) * np.clip(similarity, 0, 1))
