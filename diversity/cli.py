@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,9 @@ def main() -> None:
         code = _say(f"{place}{error.strerror or error}: check the path, space and permissions", BAD_INPUT)
     except Exception as error:  # noqa: BLE001 - a traceback never reaches a user
         code = _internal(error)
+    if code == INTERRUPTED and threading.active_count() > 1:
+        # Calls to an endpoint are in flight, and Python would wait for their answers.
+        os._exit(INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from diversity import __version__
 from diversity.calibration import Calibration
 from diversity.corpus import Score, across_prompts, between_checkpoints, pooled
-from diversity.domain import Domain
+from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
 from diversity.errors import InputError, MissingExtra
 from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
 from diversity.registry import metrics as all_metrics
+from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
 from diversity.tables import SCORES, Samples, Scores
 from diversity.views import WORD, Answers, Judge, Undefined
@@ -517,4 +518,10 @@ def _sampling(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
     for (name,), rows in sorted(frame.group_by(["checkpoint"]), key=lambda g: g[0]):
         known = {c: rows[c].unique() for c in ("temperature", "top_p", "max_tokens", "seed", "stage") if c in rows}
         settings[str(name)] = {c: values[0] for c, values in known.items() if len(values) == 1}
+        if "prompt" in rows.columns and not rows["prompt"].null_count():
+            asked = rows.select("domain", "prompt_id", "prompt").unique().sort(pl.all())
+            settings[str(name)]["prompt_sets"] = {
+                str(domain): prompt_hash([Prompt(i, text) for _, i, text in own.iter_rows()])[:6]
+                for (domain,), own in sorted(asked.group_by(["domain"]), key=lambda g: g[0])
+            }
     return settings

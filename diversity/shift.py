@@ -450,6 +450,9 @@ class _Told:
             if any(v is not None for v in values):
                 shown = [("?" if v is None else f"{v:g}") for v in values]
                 parts.append(f"{short}:{shown[0]}" if shown[0] == shown[1] else f"{short}:{shown[0]}>{shown[1]}")
+        sets = [(s.get("prompt_sets") or {}).get(self.domain) for s in sampling]
+        if any(sets):
+            parts.append("set:" + ">".join(dict.fromkeys(s or "?" for s in sets)))
         parts.append(f"extract:{self.domain}.{spec.version}")
         if self.provenance.get("execution") and spec.language:
             parts.append(f"exec:{self.provenance['execution']}".replace("|", "."))

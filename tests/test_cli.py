@@ -44,7 +44,7 @@ def files(make_samples, tmp_path):
 
 
 def test_every_command_of_the_design_is_there_and_explains_itself(run):
-    assert set(commands.commands) >= {"demo", "sample", "score", "compare", "report", "metrics", "domains"}
+    assert set(commands.commands) >= {"demo", "sample", "import", "score", "compare", "report", "metrics", "domains"}
     for name in commands.commands:
         code, out, _ = run(name, "--help")
         assert code == 0
@@ -173,3 +173,75 @@ def test_python_m_diversity_is_the_command():
     )
     assert done.returncode == 0
     assert "diversity" in done.stdout
+
+
+# Sampling and importing
+
+
+@pytest.fixture
+def recorded(make_samples, tmp_path):
+    """A recorded checkpoint of all stories' first prompts, to be replayed."""
+    from diversity.domains.story import Story
+
+    ids = [p.prompt_id for p in Story().prompts[:3]]
+    return f"replay:{make_samples(STORIES, checkpoint='m', prompts=ids, n=4).write(tmp_path / 'old.parquet')}"
+
+
+def test_sample_takes_several_temperatures_and_shards(run, recorded, tmp_path):
+    asked = ["sample", recorded, "-d", "story", "--prompts", "3", "-n", "4", "--batch", "6"]
+    for shard in ("1/2", "2/2"):
+        code, out, _ = run(*asked, "--temperature", "0.2", "0.6", "--out", tmp_path / "run", "--shard", shard)
+        assert code == 0
+
+    assert out == f"24 outputs in {tmp_path / 'run'}\n"
+    names = {"m T=0.2", "m T=0.6"}
+    assert set(pl.read_parquet(tmp_path / "run" / "parts" / "*.parquet")["checkpoint"]) == names
+
+
+def test_plan_says_what_it_would_take_and_writes_nothing(run, recorded, tmp_path):
+    code, out, _ = run("sample", recorded, "-d", "story", "--prompts", "3", "-n", "4", "-o", tmp_path / "x", "--plan")
+
+    assert code == 0
+    assert out.startswith("12 of 12 outputs to draw, of 3 prompts, in 1 batches: about ")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--shard", "2"], "'2' is not i/k, as in 1/4"),
+        (["--shard", "3/2"], "shard is 3/2: give i/k with i from 1 to k"),
+        (["--template", "x"], "'x' is not NAME=VALUE"),
+        (["--temperature", "0.2", "0"], "temperature is 0: give a value above 0"),
+        (["--dtype", "int3"], "takes no dtype"),
+        (["--prompts", "none.jsonl"], "none.jsonl: no such file"),
+        (["--prompts", "0"], "prompts is 0: give 1 or more"),
+    ],
+)
+def test_option_of_sample_that_cannot_be_is_refused(run, recorded, tmp_path, options, reason):
+    code, _, err = run("sample", recorded, "-d", "story", "--out", tmp_path / "run", *options)
+
+    assert code == 2
+    assert reason in err
+    assert err.count("\n") == 1
+
+
+def test_import_makes_a_table_that_compare_reads(run, tmp_path):
+    for side, texts in (("pre", STORIES), ("post", STORIES[:1] * 4)):
+        rows = [{"q": f"Prompt {i}", "replies": texts[i % 2 :] + texts[: i % 2]} for i in range(12)]
+        (tmp_path / f"{side}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        mapped = ["--map", "q=prompt", "--map", "replies=output", "-d", "story"]
+        code, out, _ = run("import", "table", tmp_path / f"{side}.jsonl", "-o", tmp_path / f"{side}.parquet", *mapped)
+        assert code == 0
+        assert out == f"48 outputs, 4.0 a prompt, in {tmp_path / side}.parquet\n"
+
+    code, table, _ = run("compare", tmp_path / "pre.parquet", tmp_path / "post.parquet", "-m", "lexical", "--json")
+    assert code == 0
+    assert json.loads(table)[0]["post"] == 1
+
+
+def test_import_of_an_unknown_format_is_refused(run, files, tmp_path):
+    code, _, err = run("import", "nothing", files[0], "-o", tmp_path / "a.parquet")
+
+    assert code == 2
+    assert "unknown format 'nothing'" in err

@@ -127,16 +127,16 @@ class Endpoint:
         groups = by_prompt(requests) if self.is_chat and self._takes_n else [[p] for p in enumerate(requests)]
         self._gave_up.clear()
         drawn: list[Drawn | None] = [None] * len(requests)
-        with ThreadPoolExecutor(self._concurrency) as pool:
+        pool = ThreadPoolExecutor(self._concurrency)
+        try:
             running = [pool.submit(self._answers, [r for _, r in group], settings, max_tokens) for group in groups]
-            try:
-                for group, answers in zip(groups, running, strict=True):
-                    for (place, _), one in zip(group, answers.result(), strict=True):
-                        drawn[place] = one
-            except BaseException:
-                self._gave_up.set()  # those that wait for a next attempt end too
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            for group, answers in zip(groups, running, strict=True):
+                for (place, _), one in zip(group, answers.result(), strict=True):
+                    drawn[place] = one
+        finally:
+            # After an error no one waits for the calls in flight, and those that wait for another attempt end.
+            self._gave_up.set()
+            pool.shutdown(wait=False, cancel_futures=True)
         return [one for one in drawn if one is not None]
 
     def _answers(self, requests: Sequence[Request], settings: Settings, max_tokens: int) -> list[Drawn]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from scipy.stats import chi2
 
 import diversity
 from diversity.domain import FRAME_STOP
@@ -174,6 +175,78 @@ def test_generation_defaults_of_the_checkpoint_change_nothing(tiny_model, drawn,
     )
 
     assert_frame_equal(drawn.frame, diversity.sample(copy, **ASKED).frame)
+
+
+# Marginals
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_first_tokens_are_distributed_as_the_model_says(tiny, temperature):
+    """Two temperatures share their noise; each keeps its own distribution.
+
+    The sum over texts of (seen - expected)^2 / expected, texts expected less than 5 times together, is below its 99.9 %
+    point; the seed is fixed.
+    """
+    count, story = 4000, Story()
+    requests = [Request(story, story.prompts[0], k, 0) for k in range(count)]
+    drawn = pl.Series([d.output for d in tiny.draw(requests, Settings(n=count, temperature=temperature), 1)])
+    ids = tiny._tokenizer(tiny._rendered(requests[0]), return_tensors="pt", add_special_tokens=False)["input_ids"]
+    with torch.inference_mode():
+        probabilities = (tiny._model(input_ids=ids).logits[0, -1].double() / temperature).softmax(-1).tolist()
+    expected = {}
+    for token, probability in enumerate(probabilities):
+        text = tiny._tokenizer.decode([token], skip_special_tokens=True)
+        expected[text] = expected.get(text, 0) + probability * count
+    seen = dict(drawn.value_counts().rows())
+    cells = [(seen.get(text, 0), wanted) for text, wanted in expected.items() if wanted >= 5]
+    rare = [(seen.get(text, 0), wanted) for text, wanted in expected.items() if wanted < 5]
+    cells.append(tuple(map(sum, zip(*rare, strict=True))))
+
+    assert len(cells) > 20
+    assert sum((a - b) ** 2 / b for a, b in cells) < chi2.ppf(0.999, len(cells) - 1)
+
+
+# Precision and device
+
+
+def test_precision_and_device_are_taken_and_recorded(tiny_model):
+    backend = local.Local(str(tiny_model), dtype="bf16", device="cpu")
+
+    assert {k: backend.identity()[k] for k in ("dtype", "device", "quantisation")} == {
+        "dtype": "bfloat16",
+        "device": "cpu",
+        "quantisation": None,
+    }
+    assert next(backend._model.parameters()).dtype is torch.bfloat16
+    assert len(diversity.sample(tiny_model, **ASKED, dtype="bfloat16")) == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "reason"),
+    [
+        ({"dtype": "int3"}, InputError, "dtype is 'int3': give float32, bfloat16 or float16"),
+        ({"device": "abacus"}, InputError, "device 'abacus' cannot be used"),
+        ({"concurrency": 2}, InputError, "takes no concurrency: its options are dtype, device, load_in_4bit, template"),
+        ({"load_in_4bit": True}, MissingExtra, "bitsandbytes is not installed: pip install bitsandbytes"),
+    ],
+)
+def test_option_that_cannot_be_used_is_refused(tiny_model, monkeypatch, options, error, reason):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+
+    with pytest.raises(error, match=reason) as told:
+        diversity.sample(tiny_model, **ASKED, **options)
+    assert "\n" not in str(told.value)
+
+
+def test_arguments_reach_the_chat_template_and_the_provenance(build_model, tmp_path):
+    template = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{% endfor %}{% if terse %}!{% endif %}"
+    folder = build_model(tmp_path / "tiny", template=template)
+    backend = local.Local(str(folder), template={"terse": True})
+    story = Story()
+    request = Request(story, story.prompts[0], 0, 0, "Be brief.")
+
+    assert backend._rendered(request) == f"system: Be brief.user: {story.prompts[0].prompt}!"
+    assert backend.identity()["template_arguments"] == {"terse": True}
 
 
 # What a row says
