@@ -7,8 +7,10 @@ import unicodedata
 from collections.abc import Sequence
 
 from diversity.domain import Domain, Prompt
+from diversity.domains.story import preamble, without_preamble
 from diversity.views import FUNCTION_WORDS
 
+PREAMBLE = preamble(r"(?:answers?|facts?)")
 LEAD = re.compile(
     r"\A\s*(?:\**(?:the )?(?:short |final )?answer\**\s*(?:is\b|:)\**:?|A:|(?:sure|certainly)[!,.:]+)\s*", re.IGNORECASE
 )
@@ -42,7 +44,7 @@ class Factual(Domain):
 
     def extract(self, output: str) -> str:
         """Return the first line that says something, without 'Answer:' before it."""
-        text = LEAD.sub("", output.strip())
+        text = LEAD.sub("", without_preamble(output, PREAMBLE).strip())
         return next((line.strip(" *_`") for line in text.split("\n") if re.search(r"\w", line)), "")
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:

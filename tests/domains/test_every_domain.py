@@ -83,6 +83,7 @@ def test_rewards_name_facets_and_the_primary_one(domain):
         ("<|im_start|>assistant\n{}<|im_end|>", None),
         ("{}<|im_end|>\n<|im_start|>user\nMore", "role_leak"),
         ("Assistant: {}", None),
+        ("Sure! Here is what you asked for:\n\n{}", None),
         ("\n\n{}\n\n", None),
     ],
 )
