@@ -14,6 +14,9 @@ PREAMBLE = preamble(r"(?:answers?|facts?)")
 LEAD = re.compile(
     r"\A\s*(?:\**(?:the )?(?:short |final )?answer\**\s*(?:is\b|:)\**:?|A:|(?:sure|certainly)[!,.:]+)\s*", re.IGNORECASE
 )
+MARKED = re.compile(
+    r"^\s*\**(?:the )?(?:short |final )?answer\**(?: is)?:\**[ \t]*(.*\w.*)$", re.IGNORECASE | re.MULTILINE
+)
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 # What a sentence says around its answer: "It is called ...", "The answer would be ...".
 AROUND = FUNCTION_WORDS | {"answer", "called", "named", "known", "approximately", "exactly", "officially"}
@@ -43,7 +46,10 @@ class Factual(Domain):
     )
 
     def extract(self, output: str) -> str:
-        """Return the first line that says something, without 'Answer:' before it."""
+        """Return the line marked 'Answer:', else the first one that says something."""
+        marked = MARKED.findall(output)
+        if marked:
+            return str(marked[-1]).strip(" *_`")
         text = LEAD.sub("", without_preamble(output, PREAMBLE).strip())
         return next((line.strip(" *_`") for line in text.split("\n") if re.search(r"\w", line)), "")
 

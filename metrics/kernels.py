@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.registry import metric
-from diversity.views import Answers, Sequences, Undefined, classes
+from diversity.views import NO_BEHAVIOUR, Answers, Sequences, Undefined, classes
 
 Matrix = NDArray[np.float64]
 
@@ -132,6 +132,6 @@ def semantic_similarity(answers: Answers) -> Matrix:
 def functional_similarity(answers: Answers) -> Matrix:
     """Whether two answers behave alike: same results on the domain's inputs, same final answer, same label."""
     if answers.behaviours is None:
-        raise Undefined("no behaviour was recorded")
+        raise Undefined(NO_BEHAVIOUR)
     same = classes(answers.behaviours)
     return np.equal.outer(same, same).astype(np.float64)

@@ -258,6 +258,7 @@ def judged(name, prompt_id, answer):
         ("factual-001", "Tokyo", 1),
         ("factual-001", "The capital of Japan is Tokyo.", 1),
         ("factual-001", "**Answer:** Tokyo.", 1),
+        ("factual-001", "Let me think of Japan's cities.\n**Answer:** Tokyo", 1),
         ("factual-001", "It is Kyoto, not Tokyo.", 0),
         ("factual-001", "Tokyo, not Kyoto.", 1),
         ("factual-001", "Tokyo or Kyoto", 0),
