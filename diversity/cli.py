@@ -659,7 +659,10 @@ def _shown(domain: Any) -> str:
     if domain.exemplars:
         messy = f"Sure! Here is what you asked for:\n\n{domain.exemplars[0][1]}"
         lines += ["", "Extraction, from:", *(f"  {line}" for line in messy.splitlines())]
-        lines += ["", "to:", *(f"  {line}" for line in domain.extract(messy).splitlines())]
+        answer = domain.answer(messy)
+        lines += ["", "to:", *(f"  {line}" for line in answer.splitlines())]
+        if (behaviour := domain.behaviour(answer, None)) is not None:
+            lines += ["", f"which amounts to: {behaviour}"]
     return "\n".join(lines)
 
 

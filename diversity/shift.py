@@ -34,6 +34,7 @@ from diversity.stats import (
     verdict,
 )
 from diversity.tables import SCORES_KEY, SHIFT, Samples, Scores
+from diversity.views import NO_BEHAVIOUR
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
@@ -624,7 +625,10 @@ def _judged(
     settings: Mapping[str, Any],
 ) -> pl.DataFrame:
     headline = {(r["domain"], r["facet"], r["condition"]): r for r in rows if r["metric"].endswith(".effective")}
-    asked = {d: g["prompt_id"].n_unique() for (d,), g in paired.group_by(["domain"])}
+    # A prompt without a notion of behaviour (advice among opinions) is not one that lost its score.
+    is_apart = (pl.col("pre_note") == NO_BEHAVIOUR) & (pl.col("post_note") == NO_BEHAVIOUR)
+    scored = paired.filter((pl.col("condition") == ALL) & ~is_apart.fill_null(value=False))
+    asked = {key: g["prompt_id"].n_unique() for key, g in scored.group_by(["domain", "facet"])}
     judged = []
     for (domain, facet, condition), row in headline.items():
         if condition != ALL or row["pre"] is None:
@@ -644,7 +648,7 @@ def _judged(
                 "facet": facet,
                 "primary": facet == spec.primary,
                 "n_prompts": row["n_prompts"],
-                "prompts_lost": asked[domain] - row["n_prompts"],
+                "prompts_lost": asked[domain, facet] - row["n_prompts"],
                 "n_outputs": row["n_outputs"],
                 "pre": row["pre"],
                 "post": row["post"],

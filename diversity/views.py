@@ -21,6 +21,7 @@ from diversity.errors import InputError
 from diversity.skeletons import Skeleton, of_forest
 from diversity.trees import Forest, Tree, encode, read
 
+NO_BEHAVIOUR = "no behaviour was recorded"
 FUNCTION_WORDS = frozenset(
     (  # noqa: SIM905 - a hundred quoted words are harder to read
         "a about above across after again against all along although am among an and another any are as at away "

@@ -90,6 +90,17 @@ class Code(Domain):
             return bare
         return next(filter(None, programs), bare)
 
+    def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
+        """Whether the program parses."""
+        from diversity.trees import parse
+
+        return bool(answer) and parse(answer, "python") is not None
+
+    def flags(self, output: str, answer: str, prompt: Prompt | None) -> dict[str, bool]:
+        """Return the flags of every domain; off-language is an output that has programs in other languages only."""
+        is_foreign = not answer and any(language not in PYTHON for language, _ in _fenced(output)[0])
+        return super().flags(output, answer, prompt) | {"off_language": is_foreign}
+
     def is_valid(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether the program parses and, where the prompt is known, defines what was asked.
 

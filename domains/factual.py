@@ -7,10 +7,15 @@ import unicodedata
 from collections.abc import Sequence
 
 from diversity.domain import Domain, Prompt
+from diversity.domains.story import preamble, without_preamble
 from diversity.views import FUNCTION_WORDS
 
+PREAMBLE = preamble(r"(?:answers?|facts?)")
 LEAD = re.compile(
     r"\A\s*(?:\**(?:the )?(?:short |final )?answer\**\s*(?:is\b|:)\**:?|A:|(?:sure|certainly)[!,.:]+)\s*", re.IGNORECASE
+)
+MARKED = re.compile(
+    r"^\s*\**(?:the )?(?:short |final )?answer\**(?: is)?:\**[ \t]*(.*\w.*)$", re.IGNORECASE | re.MULTILINE
 )
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 # What a sentence says around its answer: "It is called ...", "The answer would be ...".
@@ -41,8 +46,11 @@ class Factual(Domain):
     )
 
     def extract(self, output: str) -> str:
-        """Return the first line that says something, without 'Answer:' before it."""
-        text = LEAD.sub("", output.strip())
+        """Return the line marked 'Answer:', else the first one that says something."""
+        marked = MARKED.findall(output)
+        if marked:
+            return str(marked[-1]).strip(" *_`")
+        text = LEAD.sub("", without_preamble(output, PREAMBLE).strip())
         return next((line.strip(" *_`") for line in text.split("\n") if re.search(r"\w", line)), "")
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:

@@ -11,8 +11,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from diversity.domain import Domain, Prompt
+from diversity.domains.story import preamble, without_preamble
 
 logger = logging.getLogger("diversity")
+
+PREAMBLE = preamble(r"(?:solutions?|answers?|steps?|calculations?|working)")
 
 # From the surest sign of a final answer to the weakest; of each the last one counts: solutions correct themselves.
 MARKED = (
@@ -79,6 +82,10 @@ class Math(Domain):
             "10% of 40 is 4.\n40 - 4 = 36\nAnswer: 36",
         ),
     )
+
+    def extract(self, output: str) -> str:
+        """Return the solution without an announcement before it."""
+        return without_preamble(output, PREAMBLE).strip()
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return the final answer in one normal form: 0.5, 1/2 and \\frac{1}{2} are the same text."""

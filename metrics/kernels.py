@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.registry import metric
-from diversity.views import Answers, Sequences, Undefined, classes
+from diversity.views import NO_BEHAVIOUR, Answers, Sequences, Undefined, classes
 
 Matrix = NDArray[np.float64]
 
@@ -128,7 +128,7 @@ def functional_similarity(answers: Answers) -> Matrix:
     Answers of which nothing was observed, such as those without a program, are left out and counted.
     """
     if answers.behaviours is None:
-        raise Undefined("no behaviour was recorded")
+        raise Undefined(NO_BEHAVIOUR)
     observed = [behaviour for behaviour in answers.behaviours if behaviour is not None]
     if len(observed) < 2:
         raise Undefined(f"{len(observed)} answers have a behaviour, 2 are needed")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from diversity.counts import rarefied
 from diversity.metrics.clusters import classes
 from diversity.registry import metric
-from diversity.views import Answers, Undefined
+from diversity.views import NO_BEHAVIOUR, Answers, Undefined
 from diversity.views import classes as numbered
 
 Matrix = NDArray[np.float64]
@@ -49,7 +49,7 @@ def _valid(answers: Answers) -> NDArray[np.bool_]:
 
 def _behaviours(answers: Answers) -> NDArray[np.int64]:
     if answers.behaviours is None:
-        raise Undefined("no behaviour was recorded")
+        raise Undefined(NO_BEHAVIOUR)
     return numbered(answers.behaviours)
 
 

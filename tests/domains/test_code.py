@@ -247,6 +247,22 @@ def test_program_that_does_not_is_not(answer):
     assert not CODE.is_valid(answer, ASKED)
 
 
+@pytest.mark.parametrize(
+    ("output", "raised"),
+    [
+        (f"```python\n{F}\n```", []),
+        ("```javascript\nfunction f(x) { return x }\n```", ["empty", "off_language", "unparsable"]),
+        ("```js\nf = x => x\n```\n```python\ndef f(x):\n    return x\n```", []),
+        ("def f(x):\n    if x >", ["unparsable"]),
+        (f"<think>\nA fence: ```js\n</think>\n{F}\n\nUser: and in C?", ["role_leak", "thought"]),
+    ],
+)
+def test_flags_tell_what_became_of_a_program(output, raised):
+    flags = CODE.flags(output, CODE.answer(output), ASKED)
+
+    assert sorted(name for name, is_raised in flags.items() if is_raised) == raised
+
+
 def test_program_of_an_unknown_prompt_need_only_parse():
     assert CODE.is_valid("def g(x):\n    return x", None)
     assert not CODE.is_valid("def g(x:", None)

@@ -83,6 +83,7 @@ def test_rewards_name_facets_and_the_primary_one(domain):
         ("<|im_start|>assistant\n{}<|im_end|>", None),
         ("{}<|im_end|>\n<|im_start|>user\nMore", "role_leak"),
         ("Assistant: {}", None),
+        ("Sure! Here is what you asked for:\n\n{}", None),
         ("\n\n{}\n\n", None),
     ],
 )
@@ -257,6 +258,7 @@ def judged(name, prompt_id, answer):
         ("factual-001", "Tokyo", 1),
         ("factual-001", "The capital of Japan is Tokyo.", 1),
         ("factual-001", "**Answer:** Tokyo.", 1),
+        ("factual-001", "Let me think of Japan's cities.\n**Answer:** Tokyo", 1),
         ("factual-001", "It is Kyoto, not Tokyo.", 0),
         ("factual-001", "Tokyo, not Kyoto.", 1),
         ("factual-001", "Tokyo or Kyoto", 0),

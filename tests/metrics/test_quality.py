@@ -105,3 +105,14 @@ def test_columns_of_the_samples_win_over_what_the_domain_finds():
 
     assert scores.filter(scores["metric"] == "functional.similarity")["value"].to_list()[0] == 1
     assert scores.filter(scores["metric"] == "functional.effective_share")["value"].to_list() == [pytest.approx(1 / 3)]
+
+
+def test_prompts_without_a_notion_of_behaviour_are_not_counted_as_lost(make_samples):
+    texts = ["Yes, they should be gone for good.", "No, children learn a lot by it.", "It depends on the child alone."]
+    asked = ["dialogue-001", "dialogue-003", "dialogue-006", "dialogue-012"]  # two for advice, two for an opinion
+    sides = [make_samples(texts, checkpoint=c, domain="dialogue", prompts=asked, seed=i) for i, c in enumerate("ab")]
+
+    judged = diversity.compare(*sides, metrics=["functional", "lexical"]).verdicts()
+
+    (told,) = judged.filter(judged["facet"] == "functional").to_dicts()
+    assert (told["n_prompts"], told["prompts_lost"]) == (2, 0)
