@@ -135,6 +135,12 @@ def test_samples_without_programs_are_refused():
         execute(rows(["Once."], domain="story", prompts=("s",)))
 
 
+def test_scores_cannot_be_executed():
+    scores = score(rows(OUTPUTS), metrics=["valid"])
+    with pytest.raises(InputError, match="execute when you score them"):
+        compare(scores, scores, execute=True)
+
+
 def test_commands_execute_only_when_they_are_told_to(confined, tmp_path):
     path = rows(OUTPUTS[:4]).write(tmp_path / "samples.parquet")
     run = CliRunner().invoke
