@@ -20,6 +20,7 @@ _HOMES = {
     "Undefined": "views",
     "compare": "shift",
     "metric": "registry",
+    "plan": "planning",
     "read_samples": "tables",
     "read_scores": "tables",
     "sample": "sampling",
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "compare",
     "metric",
+    "plan",
     "read_samples",
     "read_scores",
     "sample",
@@ -44,6 +46,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from diversity.domain import Domain, Prompt
+    from diversity.planning import plan
     from diversity.registry import metric
     from diversity.sampling import sample
     from diversity.scoring import score

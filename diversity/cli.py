@@ -371,6 +371,63 @@ def _deliver(shift: Shift, out: Path | None, html: Path | None, *, as_json: bool
 
 
 @commands.command()
+@click.argument("pilot", nargs=-1, required=True)
+@click.option("--shift", default=0.10, show_default=True, help="Relative change of the effective number to detect.")
+@click.option("--power", default=0.80, show_default=True, help="Chance of detecting it.")
+@click.option("--margin", default=0.10, show_default=True, help="Margin within which no change is to be shown.")
+@click.option("-n", "--samples", "sizes", type=int, multiple=True, help="Samples a prompt.  [default: 4 8 16 32 64]")
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def plan(
+    pilot: tuple[str, ...],
+    shift: float,
+    power: float,
+    margin: float,
+    sizes: tuple[int, ...],
+    embedding_model: str | None,
+    as_json: bool,
+) -> None:
+    """Tell how many prompts and samples a wanted sensitivity needs, from a PILOT of 10 prompts or more.
+
+    PILOT is PRE and POST as `compare` takes them, or one .parquet of scores of two checkpoints.
+
+    \b
+    Example: diversity plan runs/pre runs/post --shift 0.15
+    """
+    import polars as pl
+
+    from diversity import Samples, Scores
+    from diversity import score as measure
+    from diversity.planning import SIZES, advice
+    from diversity.planning import plan as planned
+
+    sides = [_side(each) for each in pilot]
+    if all(isinstance(side, Scores) for side in sides):
+        scores = Scores.of(pl.concat([side.frame for side in sides]), sides[0].provenance)
+    elif all(isinstance(side, Samples) for side in sides):
+        table = Samples.of(pl.concat([side.frame for side in sides], how="diagonal"))
+        headline = [f"{facet}.similarity" for facet in ("lexical", "syntactic", "semantic", "functional")]
+        with _progress() as progress:
+            scores = measure(table, metrics=headline, conditions=["all"], embedder=embedding_model, progress=progress)
+    else:
+        raise InputError("one side is Samples and the other Scores: give two of a kind")
+    found = planned(scores, shift=shift, power=power, margin=margin, sizes=sizes or SIZES)
+    if as_json:
+        click.echo(json.dumps(found.to_dicts(), indent=1))
+        return
+    rows = [{**row, "detectable": f"{row['detectable']:.0%}"} for row in found.to_dicts()]
+    _print_table(rows, ("domain", "facet", "n", "prompts", "outputs", "prompts_for_no_change", "detectable"))
+    first = found.row(0, named=True)
+    click.echo(
+        f"prompts, outputs: for a shift of {shift:.0%} with power {power:.0%}, outputs a checkpoint. "
+        f"prompts for no change: to show that there is none beyond {margin:.0%}. detectable: with the pilot's "
+        f"{first['pilot_prompts']} prompts."
+    )
+    for line in advice(found):
+        click.echo(line)
+
+
+@commands.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def metrics(name: str | None, as_json: bool) -> None:

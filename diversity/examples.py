@@ -29,11 +29,11 @@ LONG = (
     "about rain while the captain, who had crossed this strait for years, wrote the name of every gull he knew "
     "into the margin of the log. By noon the fog had lifted, the coast was gone, and the sea lay flat as glass.",
     "The ferry left the old harbour before dusk, and everyone on the cold quay waved. In the galley the cook slept "
-    "while the captain, who had never crossed this strait, wrote a letter to his sister about the price of rope and oranges. "
+    "while the captain, who had never crossed this strait, wrote to his sister about the price of rope and fruit. "
     "By midnight the fog had come down, the coast was gone, and the sea rose in long black hills under the stars.",
     "My aunt kept seven clocks in her kitchen, and no two of them agreed. When guests asked for the time she let them "
     "choose, since one hour was as good as another to a woman who baked bread all night and slept through most of the "
-    "day. After she died we stopped the clocks one by one; the house grew so quiet that we could hear the flour settle.",
+    "day. When she died we stopped the clocks one by one; her house grew so quiet that we could hear the flour settle.",
 )
 CODE = (
     "def add(a, b):\n    return a + b",

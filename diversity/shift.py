@@ -18,7 +18,7 @@ from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError, NotComparable
 from diversity.registry import Metric, find_domain, find_metric
-from diversity.scoring import ALL, ARROW, MATCHED, VALID, Progress, score
+from diversity.scoring import ALL, ARROW, CONDITIONS, MATCHED, VALID, Progress, score
 from diversity.stats import (
     MARGIN,
     PROVISIONAL,
@@ -193,6 +193,7 @@ def compare(
     post: Samples | Scores | pl.DataFrame,
     *,
     metrics: str | Sequence[str] = "default",
+    conditions: Sequence[str] = CONDITIONS,
     embedder: Embedder | str | None = None,
     margin: float = MARGIN,
     seed: int = 0,
@@ -206,8 +207,8 @@ def compare(
     ----------
     pre, post : Samples, Scores or polars.DataFrame
         One checkpoint each. Samples are scored here, both sides together.
-    metrics, embedder, execute, progress
-        As in `score`.
+    metrics, conditions, embedder, execute, progress
+        As in `score`. Without the conditions "valid" and "length-matched" no verdict can be marked confounded.
     margin : float
         The material margin: the smallest relative change of the effective number that matters.
     seed : int
@@ -247,7 +248,15 @@ def compare(
         _check_prompts(before, after)
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
-        scored = score(both, metrics=metrics, pairs=[names], embedder=embedder, execute=execute, progress=progress)
+        scored = score(
+            both,
+            metrics=metrics,
+            conditions=conditions,
+            pairs=[names],
+            embedder=embedder,
+            execute=execute,
+            progress=progress,
+        )
         scores, provenance = scored.frame, dict(scored.provenance)
     if not allow_settings_differ:
         _check_settings(provenance["sampling"], names)

@@ -28,14 +28,34 @@ def halves(frame, seed):
     )
 
 
+class Remembering:
+    """An embedder that embeds each text once, however many tables hold it."""
+
+    def __init__(self, embedder):
+        self._embedder = embedder
+        self._known = {}
+
+    def __getattr__(self, name):
+        return getattr(self._embedder, name)
+
+    def encode(self, texts, **options):
+        new = [t for t in dict.fromkeys(texts) if t not in self._known]
+        if new:
+            self._known |= dict(zip(new, self._embedder.encode(new, **options), strict=True))
+        return np.stack([self._known[t] for t in texts])
+
+
 @pytest.mark.model
 def test_a_checkpoint_against_itself_is_not_called_shifted_in_19_of_20_seeds():
     from diversity.embedding import Embedder
 
     frame = pl.read_parquet(RECORDED)
-    embedder = Embedder.load()
+    embedder = Remembering(Embedder.load())
     calm = 0
     for seed in range(20):
-        shift = diversity.compare(*halves(frame, seed), metrics=HEADLINE, embedder=embedder, seed=seed)
+        # Verdicts are of all answers; the other conditions only mark them, and cut new texts to embed at each seed.
+        shift = diversity.compare(
+            *halves(frame, seed), metrics=HEADLINE, conditions=["all"], embedder=embedder, seed=seed
+        )
         calm += not set(shift.verdicts()["verdict"]) & {"narrowed", "widened"}
     assert calm >= 19

@@ -11,9 +11,11 @@ import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
+import io
 import logging
 import os
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -79,7 +81,9 @@ def base() -> Path:
     try:
         _log.info("converting %s (once, some 25 s) to %s", gguf.name, folder)
         start = time.monotonic()
-        _convert(gguf, draft)
+        # Bars are for a terminal; in a log each of their steps would be a line.
+        with contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO()):
+            _convert(gguf, draft)
         # mkdtemp makes the folder private; a cache may be shared by the users of a machine.
         draft.chmod(0o755)
         try:
