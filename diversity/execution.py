@@ -35,8 +35,9 @@ class Execution:
     Attributes
     ----------
     behaviour : str or None
-        The same text for two programs that did the same on every call: returned equal values, or raised exceptions of
-        the same class. None where there is no program, or it does not define the function.
+        The same text for two programs that did the same on every call: returned equal values, raised exceptions of the
+        same class, or ran out of time. None where nothing could be called: there is no program, it does not parse, or
+        it does not define the function. As with syntax trees, broken programs are then neither alike nor different.
     quality : float
         Share of the prompt's checks that it passed.
     valid : bool
@@ -70,6 +71,7 @@ class Execution:
         )
 
 
+NOT_PYTHON = {"SyntaxError", "IndentationError", "TabError"}
 NO_PROGRAM = Execution(None, 0.0, False, "no program")
 
 
@@ -159,7 +161,7 @@ def _behaviour(outcomes: Sequence[Outcome]) -> str | None:
     kinds = set(outcomes)
     if len(kinds) == 1:
         only = outcomes[0]
-        if only.kind == "missing":
+        if only.kind == "missing" or (only.kind == "load" and only.detail in NOT_PYTHON):
             return None
         if only.kind != "returned":
             return f"always {_told(only)}"

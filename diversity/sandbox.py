@@ -289,7 +289,8 @@ class _Worker:
         except OSError as error:
             raise SandboxRefused(_refusal(f"{command[0]}: {error.strerror}")) from None
         # Outside namespaces, or on a processor whose calls are not known to the filter, less is promised.
-        names = _HOLDS if self.mode == BUBBLEWRAP else _HOLDS[:2] if os.uname().machine in ARCHITECTURES else ()
+        filtered = sys.platform == "linux" and os.uname().machine in ARCHITECTURES
+        names = _HOLDS if self.mode == BUBBLEWRAP else _HOLDS[:2] if filtered else ()
         lines, end = self._ask(_PROBE, [json.dumps([names])])
         if lines != ["loaded", "returned []"]:
             said = self._stop() or self.complaint

@@ -229,6 +229,8 @@ def compare(
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
     samples: pl.DataFrame | None = None
+    if execute and (isinstance(pre, Scores) or isinstance(post, Scores)):
+        raise InputError("scores hold no programs to execute: give samples, or execute when you score them")
     if isinstance(pre, Scores) and isinstance(post, Scores):
         between = pl.col("checkpoint").str.contains(ARROW, literal=True)
         before, after = (_one(s.frame.filter(~between), n) for s, n in ((pre, "pre"), (post, "post")))

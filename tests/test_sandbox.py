@@ -21,7 +21,7 @@ from diversity.sandbox import Limits, Outcome, Program, Sandbox, canonical, cano
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox is built on Linux")
 
 LIMITS = Limits(
-    call_cpu_seconds=0.3, cpu_seconds=1, call_seconds=0.8, seconds=3, memory_bytes=256 * 2**20, file_bytes=2**20
+    call_cpu_seconds=0.3, cpu_seconds=1, call_seconds=1.5, seconds=5, memory_bytes=256 * 2**20, file_bytes=2**20
 )
 HOME = os.path.expanduser("~")  # noqa: PTH111
 CHECKS = Path(__file__).parents[1] / "domains" / "code.jsonl"
@@ -298,7 +298,7 @@ def test_deep_source_zip_bomb_odd_characters_and_many_values_are_some_failure(re
 def test_no_hostile_program_disturbs_the_next_or_stalls_the_run(results):
     _, innocent, seconds = results
     assert {tuple(o) for o in innocent} == {(("returned", "9"), ("returned", "16"))}
-    assert seconds < 30  # 11 programs run into limits of at most 3 s each, on two workers
+    assert seconds < 40  # some 12 programs run into limits of 5 s at most, on two workers
 
 
 def test_nothing_reached_the_server_on_this_machine(results, listener):
