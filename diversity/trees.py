@@ -578,7 +578,7 @@ class Stand:
     @cached_property
     def _folded(self) -> IDS:
         """Hash of each node's kind with the operators and keywords below it."""
-        labels = self.table.hashes[self.kinds]
+        labels: IDS = self.table.hashes[self.kinds]
         marks = (self._actions == _MARKS) & self.table.telling[self.kinds[self.parents], self.kinds]
         self._fold(labels, np.flatnonzero(((self._actions == _FOLD) | marks) & self._whole))
         return labels
