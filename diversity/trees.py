@@ -65,21 +65,15 @@ class Tree:
     source : bytes
     status : "ok", "partial" or "unparsable"
         partial: the parser had to guess, on at most 5 % of the bytes. Only an ok tree has nodes.
-    kinds : array of uint16
-        The grammar's number of each node's kind.
-    sizes : array of int32
-        Nodes in the subtree, the node itself included.
-    starts, ends : array of int32
-        Where it begins and ends in the source, in bytes.
+    nodes : array of int32, shape (nodes, 4)
+        Of each node the grammar's number of its kind, the nodes in its subtree with itself, and where it begins and
+        ends in the source, in bytes.
     """
 
     language: str
     source: bytes
     status: Status
-    kinds: NDArray[np.uint16]
-    sizes: NDArray[np.int32]
-    starts: NDArray[np.int32]
-    ends: NDArray[np.int32]
+    nodes: NDArray[np.int32]
 
     @property
     def labels(self) -> IDS:
@@ -219,7 +213,7 @@ class _Cache:
 
 
 def _weight(tree: Tree) -> int:
-    return 16 + len(tree.kinds) + len(tree.source) // 8
+    return 16 + len(tree.nodes) + len(tree.source) // 8
 
 
 _cache = _Cache(nodes=4_000_000)  # some 100 MB
@@ -242,8 +236,7 @@ def _read(source: str, language: str) -> Tree:
         status = "partial" if _error_share(parsed) <= PARTIAL else "unparsable"
     values: Iterable[int] = chain.from_iterable(map(_fields, _walk(parsed))) if status == "ok" else ()
     table = np.fromiter(values, dtype=np.int32).reshape(-1, len(_FIELDS))
-    kinds, sizes, starts, ends = table.T.copy()
-    return Tree(language, code, status, kinds.astype(np.uint16), sizes, starts, ends)
+    return Tree(language, code, status, table)
 
 
 def _walk(parsed: tree_sitter.Tree) -> list[tree_sitter.Node]:
@@ -328,6 +321,9 @@ class Kinds:
         for parent, mark in TELLING_MARKS.items():
             self.telling |= np.outer(self.among(parent), np.array([n == mark for n in self.names]))
         self.carriers = self.among(self.grammar.carriers)
+        self.statements = self.among("expression_statement")
+        self.documenting = self.among("string concatenated_string")
+        self.definitions, self.blocks = self.among("function_definition class_definition"), self.among("block")
         self.names_at = self.places(self.grammar.names)
         self.types_at = self.places(self.grammar.types)
         self.attributes_at = self.places(self.grammar.attributes)
@@ -485,11 +481,9 @@ class Stand:
         self.trees = list(trees)
         self.language = trees[0].language
         self.table = table = kinds_of(self.language)
-        lengths = np.array([len(t.kinds) for t in trees], dtype=np.int64)
-        self.kinds = np.concatenate([t.kinds for t in trees]).astype(np.int64)
-        self.sizes = np.concatenate([t.sizes for t in trees]).astype(np.int64)
-        self.starts = np.concatenate([t.starts for t in trees])
-        self.ends = np.concatenate([t.ends for t in trees])
+        lengths = np.array([len(t.nodes) for t in trees], dtype=np.int64)
+        nodes = np.concatenate([t.nodes for t in trees]).T.astype(np.int64, order="C")
+        self.kinds, self.sizes, self.starts, self.ends = nodes
         self.owners = np.repeat(np.arange(len(trees)), lengths)
         self.roots = np.cumsum(lengths) - lengths
         count = len(self.kinds)
@@ -531,14 +525,13 @@ class Stand:
     def _docstrings(self, hidden: Booleans) -> Integers:
         """Statements that are a string alone, first in a module, a class or a function."""
         table = self.table
-        at = np.flatnonzero(table.among("expression_statement")[self.kinds])
+        at = np.flatnonzero(table.statements[self.kinds])
         at = at[at + 1 < len(self.kinds)]
-        strings = table.among("string concatenated_string")
-        at = at[strings[self.kinds[at + 1]] & (self.sizes[at] == 1 + self.sizes[at + 1])]
+        at = at[table.documenting[self.kinds[at + 1]] & (self.sizes[at] == 1 + self.sizes[at + 1])]
         parents = self.parents[at]
         above = self.parents[parents]
-        defining = table.among("function_definition class_definition")[self.kinds[above]] & (above >= 0)
-        in_body = (table.among("block")[self.kinds[parents]] & defining) | (above < 0)
+        defining = table.definitions[self.kinds[above]] & (above >= 0)
+        in_body = (table.blocks[self.kinds[parents]] & defining) | (above < 0)
         seen = np.cumsum(~hidden)
         kept: Integers = at[in_body & (seen[at - 1] == seen[parents])]
         return kept
@@ -549,12 +542,17 @@ class Stand:
         where = zip(self.owners[nodes].tolist(), self.starts[nodes].tolist(), self.ends[nodes].tolist(), strict=True)
         return [sources[owner][start:end] for owner, start, end in where]
 
-    def at(self, places: _Places, nodes: Integers) -> Booleans:
-        """Whether each node stands at one of the places."""
+    @cached_property
+    def _standing(self) -> tuple[Integers, Integers, Integers]:
+        """Parent of each identifier, its kind, and the identifier's rank among its siblings as a bit."""
+        parents = self.parents[self._named]
+        return parents, self.kinds[parents], np.left_shift(1, np.minimum(self.ranks[self._named], 7))
+
+    def at(self, places: _Places) -> Booleans:
+        """Whether each identifier stands at one of the places."""
         if places.nowhere:
-            return np.zeros(len(nodes), dtype=np.bool_)
-        parents = self.parents[nodes]
-        kind, rank = self.kinds[parents], np.left_shift(1, np.minimum(self.ranks[nodes], 7))
+            return np.zeros(len(self._named), dtype=np.bool_)
+        parents, kind, rank = self._standing
         found: Booleans = (places.anywhere[kind] & rank) != 0
         for inner, ranks, outer, outer_ranks in places.under:
             fits = np.flatnonzero(inner[kind] & ((ranks & rank) != 0))
@@ -580,7 +578,7 @@ class Stand:
     @cached_property
     def _folded(self) -> IDS:
         """Hash of each node's kind with the operators and keywords below it."""
-        labels = self.table.hashes[self.kinds]
+        labels: IDS = self.table.hashes[self.kinds]
         marks = (self._actions == _MARKS) & self.table.telling[self.kinds[self.parents], self.kinds]
         self._fold(labels, np.flatnonzero(((self._actions == _FOLD) | marks) & self._whole))
         return labels
@@ -647,11 +645,11 @@ class Stand:
         """Which identifiers stand where the program names a variable, function or type; and a field or method."""
         table, at = self.table, self._named
         kind = table.identifiers[self.kinds[at]]
-        names = ((kind == _NAME) & self.at(table.names_at, at)) | ((kind == _TYPE) & self.at(table.types_at, at))
+        names = ((kind == _NAME) & self.at(table.names_at)) | ((kind == _TYPE) & self.at(table.types_at))
         if self.language == "rust":
             # A pattern names a variable or a variant; the prelude's variants are no variables.
             names &= np.array([t not in _PRELUDE for t in self._name_texts], dtype=np.bool_)
-        return names, self.at(table.attributes_at, at)
+        return names, self.at(table.attributes_at)
 
     def own_names(self) -> list[set[bytes]]:
         """Names that each program gives to what it defines."""
@@ -695,10 +693,10 @@ class Stand:
             return marked[key]
 
         variable, attribute = map(defined, self._given)
-        keyword = self.at(table.keywords_at, at)
-        member = (kind == _MEMBER) | self.at(table.members_at, at)
-        either = self.at(table.either_at, at)
-        as_variable = np.where(keyword, defined(self.at(table.parameters_at, at)), variable) & ~member
+        keyword = self.at(table.keywords_at)
+        member = (kind == _MEMBER) | self.at(table.members_at)
+        either = self.at(table.either_at)
+        as_variable = np.where(keyword, defined(self.at(table.parameters_at)), variable) & ~member
         as_variable &= kind != _TEXT
         as_attribute = attribute & (member | (either & ~as_variable))
         hashes = _text_hashes(list(numbers))[word]
@@ -862,11 +860,15 @@ class Forest:
     def _with_children(self, below: IDS) -> IDS:
         # A sum of mixed (hash, rank) pairs is an order-sensitive hash of the child list, and one array operation.
         family, total = self._family, np.zeros(len(below), dtype=np.uint64)
-        ranked = _mixed(below ^ _mixed(self.places.astype(np.uint64)))
+        ranked = _mixed(below ^ self._mixed_places)
         sums = np.add.reduceat(ranked[family.order], family.leaders) if len(below) else total
         above = self.parents[family.order[family.leaders]]
         total[above[above >= 0]] = sums[above >= 0]
         return _mixed(self._cut[0] + total)
+
+    @cached_property
+    def _mixed_places(self) -> IDS:
+        return _mixed(self.places.astype(np.uint64))
 
     def full_subtrees(self, level: Level = "type") -> IDS:
         """Hash of the whole subtree under each node. Shape (nodes,)."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from diversity.errors import UnknownName
 from diversity.grammars import CLOSED, GRAMMARS, LITERAL_PARTS, STRINGS, TAGS, TELLING_MARKS
 from diversity.skeletons import of_forest
-from diversity.trees import Forest, detect, encode, kinds_of, parse, read, whole_trees
+from diversity.trees import Forest, detect, encode, grammar_version, kinds_of, parse, read, whole_trees
 from diversity.views import Answers
 
 # For each language: a program, the same renamed, laid out otherwise and commented, and the same with + for -.
@@ -156,6 +156,14 @@ def test_prose_is_in_no_language():
 def test_an_unknown_language_is_refused_with_the_nearest():
     with pytest.raises(UnknownName, match="did you mean 'python'"):
         parse("x", "pyton")
+
+
+def test_the_version_of_every_grammar_is_part_of_a_signature():
+    told = grammar_version("auto")
+    for language in GRAMMARS:
+        assert grammar_version(language) in told
+    with pytest.raises(UnknownName, match="did you mean 'rust'"):
+        grammar_version("rusty")
 
 
 def test_tags_name_one_language_each():
