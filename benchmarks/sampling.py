@@ -26,7 +26,8 @@ import resource, sys, time
 from diversity import read_samples
 started = time.perf_counter()
 samples = read_samples(sys.argv[1], "table")
-print(len(samples), time.perf_counter() - started, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+seconds = time.perf_counter() - started
+print(len(samples), seconds, time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
 """
 
 
