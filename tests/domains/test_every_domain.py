@@ -157,7 +157,7 @@ def test_any_output_is_read_by_every_domain(output):
     "unit", ["<think>", "</think>", "User:", "\n", "#", "- ", "1. ", "= ", "sqrt(", "a, ", "* ", "\\boxed{"]
 )
 def test_no_output_takes_long(unit):
-    output = unit * (60_000 // len(unit))
+    output = f"Well, x{unit * (60_000 // len(unit))}x."
     for domain in DOMAINS.values():
         if domain.name == "code":
             continue  # has its own test
