@@ -47,6 +47,7 @@ class Code(Domain):
     language = "python"
     max_tokens = 256
     prompt_file = "code.jsonl"
+    version = "2"
     exemplars = (
         (
             "Write a Python function `double(x)` that returns twice the number x.",

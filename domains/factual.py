@@ -15,7 +15,7 @@ LEAD = re.compile(
     r"\A\s*(?:\**(?:the )?(?:short |final )?answer\**\s*(?:is\b|:)\**:?|A:|(?:sure|certainly)[!,.:]+)\s*", re.IGNORECASE
 )
 MARKED = re.compile(
-    r"^\s*\**(?:the )?(?:short |final )?answer\**(?: is)?:\**[ \t]*(.*\w.*)$", re.IGNORECASE | re.MULTILINE
+    r"^[ \t]*\**(?:the )?(?:short |final )?answer\**(?: is)?:\**[ \t]*(.*\w.*)$", re.IGNORECASE | re.MULTILINE
 )
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 # What a sentence says around its answer: "It is called ...", "The answer would be ...".

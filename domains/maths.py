@@ -19,7 +19,7 @@ PREAMBLE = preamble(r"(?:solutions?|answers?|steps?|calculations?|working)")
 
 # From the surest sign of a final answer to the weakest; of each the last one counts: solutions correct themselves.
 MARKED = (
-    re.compile(r"(?:####|^A:|^\s*\**(?:final )?answer\**\s*:\**)\s*(.+)", re.MULTILINE | re.IGNORECASE),
+    re.compile(r"(?:####|^A:|^[ \t]*\**(?:final )?answer\**\s*:\**)\s*(.+)", re.MULTILINE | re.IGNORECASE),
     re.compile(
         r"\b(?:answer|result|solutions?|total|sum|product|value)\b[^\n.=]{0,60}?"
         r"(?:\bis\b(?: equal to)?|\bare\b|=|:)\s*\**(?=[^\n]*\d)([^\n]+)",
@@ -49,6 +49,7 @@ BRACED = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
 ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
 POWER = re.compile(r"\^\s*\{([^{}]*)\}")
 
+LONGEST_LINE = 400  # of which the end is read
 MOST_CHARACTERS, MOST_DIGITS, MOST_POWER, MOST_DEGREE = 120, 15, 64, 24
 
 
@@ -119,6 +120,7 @@ def final_answer(answer: str) -> str | None:
         if found:
             return _trimmed(found[-1])
     last = next((line for line in reversed(answer.split("\n")) if re.search(r"\d", line)), "")
+    last = last[-LONGEST_LINE:]
     equals = EQUALS.findall(_trimmed(last))
     if equals:
         return _trimmed(equals[-1])

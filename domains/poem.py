@@ -8,7 +8,7 @@ from diversity.domains.story import FINISHED, preamble, untitled, without_preamb
 
 PREAMBLE = preamble(r"(?:poems?|haikus?|sonnets?|limericks?|verses?|stanzas?|quatrains?|couplets?|acrostic|ode|ballad)")
 AFTERWORD = re.compile(
-    r"\n\s*(?:[-*_]{3,}\s*\n\s*)?\(?(?:note:|this (?:poem|haiku|sonnet|limerick)\b|i hope (?:you|this)"
+    r"\n(?!\n)[ \t]*(?:[-*_]{3,}[ \t]*\n{1,3})?\(?(?:note:|this (?:poem|haiku|sonnet|limerick)\b|i hope (?:you|this)"
     r"|let me know)[^\n]*(?:\n(?!\n)[^\n]*)*\s*\Z",
     re.IGNORECASE,
 )

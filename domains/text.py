@@ -9,3 +9,4 @@ class Text(Domain):
     name = "text"
     noun = "answers"
     primary = "semantic"
+    version = "2"

@@ -157,7 +157,7 @@ def test_any_output_is_read_by_every_domain(output):
     "unit", ["<think>", "</think>", "User:", "\n", "#", "- ", "1. ", "= ", "sqrt(", "a, ", "* ", "\\boxed{"]
 )
 def test_no_output_takes_long(unit):
-    output = unit * (60_000 // len(unit))
+    output = f"Well, x{unit * (60_000 // len(unit))}x."
     for domain in DOMAINS.values():
         if domain.name == "code":
             continue  # has its own test
@@ -363,3 +363,19 @@ def test_the_stance_of_a_reply_is_read_where_there_are_sides(prompt_id, answer, 
     dialogue = DOMAINS["dialogue"]
 
     assert dialogue.behaviour(answer, dialogue.by_id[prompt_id]) == stance
+
+
+def test_flags_of_recorded_programs_and_stories_are_the_ones_a_reader_gives():
+    rows = pl.read_parquet(DATA.parent / "smollm2_instruct.parquet")
+    raised = {
+        (row["domain"], row["prompt_id"], name)
+        for row in rows.iter_rows(named=True)
+        for domain in [DOMAINS[row["domain"]]]
+        for name, is_raised in domain.flags(
+            row["output"], domain.answer(row["output"]), domain.by_id[row["prompt_id"]]
+        ).items()
+        if is_raised and name in {"off_language", "role_leak", "thought", "refused"}
+    }
+
+    # One program in C#, one in JavaScript.
+    assert raised == {("code", "code-012", "off_language"), ("code", "code-016", "off_language")}

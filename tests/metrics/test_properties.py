@@ -68,7 +68,7 @@ def answers(texts, language=None, marks=None):
         encode=directions,
         behaviours=[str(len(t) % 3) for t in texts],
         flags=dict.fromkeys(FLAGS, marks % 2 == 0),
-        valid=marks % 4 != 3,
+        valid=marks % 4 != 1,
         qualities=[(m % 4) / 3 for m in marks],
         windows=1 + marks % 2,
         unknown=(marks % 5) / 10,
