@@ -29,13 +29,14 @@ LONG = (
     "about rain while the captain, who had crossed this strait for years, wrote the name of every gull he knew "
     "into the margin of the log. By noon the fog had lifted, the coast was gone, and the sea lay flat as glass.",
     "The ferry left the old harbour before dusk, and everyone on the cold quay waved. In the galley the cook slept "
-    "while the captain, who had never crossed this strait, wrote a letter to his sister about the price of rope and "
-    "oranges. By midnight the fog had come down, the coast was gone, and the sea rose in long black hills under the "
-    "stars.",
+    "while the captain, who had never crossed this strait, wrote to his sister about the price of rope and fruit. "
+    "By midnight the fog had come down, the coast was gone, and the sea rose in long black hills under the stars.",
     "My aunt kept seven clocks in her kitchen, and no two of them agreed. When guests asked for the time she let them "
     "choose, since one hour was as good as another to a woman who baked bread all night and slept through most of the "
-    "day. After she died we stopped the clocks one by one; the house grew so quiet that we could hear flour settle.",
+    "day. When she died we stopped the clocks one by one; her house grew so quiet that we could hear the flour settle.",
 )
+# Every two share a run of three words, which one way of smoothing BLEU needs.
+ALIKE = (*PROSE[:2], "A dog ran after the cat sat on the mat.")
 CODE = (
     "def add(a, b):\n    return a + b",
     "def add(x, y):\n    # their sum\n    return x + y",
@@ -65,10 +66,12 @@ def sides_for(metric: Metric) -> list[Answers]:
 def answers_for(metric: Metric) -> Answers:
     """Return three answers that the metric can be shown on: short ones, where it is defined for them."""
     short = _answers({"trees": CODE, "prose": PASSAGES}.get(metric.needs, PROSE), code=metric.needs == "trees")
-    try:
-        metric.function(short)
-    except Undefined:
-        return _answers(LONG)
+    for answers in (short, _answers(LONG), _answers(ALIKE)):
+        try:
+            metric.function(answers)
+        except Undefined:
+            continue
+        return answers
     return short
 
 
