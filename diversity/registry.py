@@ -139,7 +139,7 @@ def metric(
     ...                   range=(0, float("inf")), source="this docstring", min_n=1)
     ... def mean_words(answers):
     ...     "Mean length of the answers in words."
-    ...     return float(answers.lengths.mean())
+    ...     return float(answers.words.lengths.mean())
     >>> diversity.registry.find_metric("mean_words").summary
     'Mean length of the answers in words'
     """

@@ -87,6 +87,7 @@ def parse_failures(answers: Answers) -> float:
     needs="trees",
     min_n=1,
     unbiased_in_n=True,
+    confounds="Told by the parser, whose ways of going on after an error differ by language.",
 )
 def partial_parses(answers: Answers) -> float:
     """Share of programs that parse but for at most 5 % of their bytes; they are among those that do not parse."""

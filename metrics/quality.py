@@ -61,7 +61,13 @@ def _pairs(answers: Answers, different: Matrix) -> Matrix:
     return total
 
 
-@metric(name="semantic.effective_pairs", facet="semantic", needs="vectors", **PAIRS)
+@metric(
+    name="semantic.effective_pairs",
+    facet="semantic",
+    needs="vectors",
+    aliases=("effective semantic diversity",),
+    **PAIRS,
+)
 def semantic_effective_pairs(answers: Answers) -> Matrix:
     """Chance that two outputs are both valid and differ in meaning.
 
@@ -115,6 +121,7 @@ def valid_behaviours(answers: Answers) -> float:
     needs="vectors",
     source="Rarefaction (Hurlbert 1971) of classes of meaning among valid answers",
     confounds="One threshold cuts a continuum.",
+    aliases=("rarefied distinct_k", "distinct_k among valid answers"),
     **(RAREFIED | {"facet": "semantic"}),
 )
 def valid_meanings(answers: Answers) -> float:

@@ -21,6 +21,11 @@ TEMPLATE = (
 CORPUS = ["def add(a, b):\n    return a + b", "Write a short story about a dog.", "Request: Answer:\n###\n"]
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the demo: it takes longest, and the rest fits beside it."""
+    items.sort(key=lambda item: item.path.name != "test_demo.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Let torch, where a test loads it, run on one thread."""

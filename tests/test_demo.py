@@ -18,7 +18,7 @@ def run_demo(folder):
         [sys.executable, "-m", "diversity", "demo", "--out", str(folder)],
         capture_output=True,
         text=True,
-        env=os.environ | {"COLUMNS": "120"},
+        env=os.environ | {"COLUMNS": "120", "OMP_NUM_THREADS": "2"},
         check=False,
     )
 

@@ -179,7 +179,8 @@ def test_an_embedding_that_is_not_a_number_is_refused_and_not_dropped():
         vectors = np.array([[1.0, 0.0], [bad, 0.0], [0.0, 1.0]])
         answers = given(WORDS, encode=lambda _, vectors=vectors: vectors)
         for metric in WITHIN:
-            if metric.needs == "vectors":
+            # Those of all outputs ask first which of them are valid, which is not recorded here.
+            if metric.needs == "vectors" and not metric.of_all_outputs:
                 with pytest.raises(InputError, match="not finite or not of length 1"):
                     metric.function(answers)
 

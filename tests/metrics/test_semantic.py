@@ -59,7 +59,12 @@ def semantic_names():
     return [
         m.name
         for m in metrics().values()
-        if m.facet == "semantic" and m.needs == "vectors" and m.unit == "within prompt" and m.name != "utility_k"
+        if m.facet == "semantic"
+        and m.needs == "vectors"
+        and m.unit == "within prompt"
+        and m.name != "utility_k"
+        # These also ask which answers are valid: see test_quality.py.
+        and not m.of_all_outputs
     ]
 
 
