@@ -20,6 +20,7 @@ from diversity.errors import InputError, NotComparable
 from diversity.registry import Metric, find_domain, find_metric
 from diversity.scoring import ALL, ARROW, CONDITIONS, MATCHED, VALID, Progress, score
 from diversity.stats import (
+    FLOOR,
     MARGIN,
     PROVISIONAL,
     REPLICATES,
@@ -85,7 +86,8 @@ class Shift:
 
         `relative`, `relative_low` and `relative_high` are the change of the effective number as a fraction.
         `runs` says whether the shift goes with or against what the domain rewards. `confounded_by` names
-        conditions under which the sign flips, `lost_under` those under which the verdict is not reached.
+        conditions under which the sign flips, `lost_under` those under which the verdict is not reached,
+        `untested_under` those that leave too few prompts to tell.
         """
         return self.judged
 
@@ -184,6 +186,7 @@ JUDGED: dict[str, pl.DataType] = {
     "runs": pl.String(),
     "confounded_by": pl.List(pl.String()),
     "lost_under": pl.List(pl.String()),
+    "untested_under": pl.List(pl.String()),
     "prompts_to_decide": pl.Int32(),
     "signature": pl.String(),
 }
@@ -642,6 +645,8 @@ def _judged(
         others = {c: headline.get((domain, facet, c)) for c in (VALID, MATCHED)}
         flips = [c for c, o in others.items() if directional and o and o["shift"] and o["shift"] * row["shift"] < 0]
         lost = [c for c, o in others.items() if directional and c not in flips and o and o["verdict"] != row["verdict"]]
+        # A verdict cannot be reached again on fewer prompts than any verdict needs: that is no sign of a confound.
+        untested = [c for c in lost if (others[c] or {}).get("n_prompts", 0) < FLOOR <= row["n_prompts"]]
         reward = spec.rewards.get(facet, "neutral")
         judged.append(
             {
@@ -665,7 +670,8 @@ def _judged(
                 "rewards": reward,
                 "runs": _runs(row["verdict"], reward),
                 "confounded_by": flips,
-                "lost_under": lost,
+                "lost_under": [c for c in lost if c not in untested],
+                "untested_under": untested,
                 "prompts_to_decide": prompts_to_decide(estimate, margin=row["margin"])
                 if row["verdict"] == "inconclusive"
                 else None,

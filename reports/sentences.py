@@ -22,6 +22,7 @@ BEFORE_AND_AFTER = ("before tuning", "after")
 
 _UNDER = {"valid": "On valid answers only", "length-matched": "With all answers cut to one length"}
 _LOST = {"valid": "lost on valid answers only", "length-matched": "lost at equal length"}
+_UNTESTED = {"valid": "untested on valid answers only", "length-matched": "untested at equal length"}
 _CONFOUND = {"valid": "validity", "length-matched": "length"}
 _REWARD = {"converge": "answers that agree", "distinct": "answers that differ"}
 
@@ -100,6 +101,7 @@ def qualifiers(row: Row) -> list[str]:
         for c in row["confounded_by"] or []
     ]
     said += [f"{_under(c)} the verdict is not reached." for c in row["lost_under"] or []]
+    said += [f"{_under(c)} too few prompts are left to tell whether it holds." for c in row["untested_under"] or []]
     if _undone_by_family(row):
         said.append(
             f"The interval leaves out zero, but p adjusted for all domains and facets is {p_value(row['p_adjusted'])}."
@@ -123,6 +125,7 @@ def marks(row: Row) -> list[str]:
     """The same in a few words each, for a table."""
     said = [f"confounded by {_CONFOUND.get(c, c)}" for c in row["confounded_by"] or []]
     said += [_LOST.get(c, f"lost under {c}") for c in row["lost_under"] or []]
+    said += [_UNTESTED.get(c, f"untested under {c}") for c in row["untested_under"] or []]
     return [*said, "provisional"] if row["provisional"] else said
 
 

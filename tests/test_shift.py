@@ -197,3 +197,17 @@ def test_another_schema_is_refused_in_one_line(tmp_path):
             Shift.read(path)
         assert "\n" not in str(refusal.value)
         assert str(path) in str(refusal.value)
+
+
+def test_a_condition_with_fewer_prompts_than_a_verdict_needs_is_untested_and_not_lost():
+    frames = []
+    for name, variety in (("base", 40), ("tuned", 8)):
+        long = samples(name, variety, prompts=12).frame
+        # Of six prompts the answers are too short for a window, and for a story: both conditions have the other six.
+        short = pl.col("prompt_id") < "p006"
+        cut = pl.col("output").str.split(" ").list.head(10).list.join(" ")
+        frames.append(Samples.of(long.with_columns(output=pl.when(short).then(cut).otherwise("output"))))
+    row = judged(compared(*frames))
+    assert row["verdict"] == "narrowed"
+    assert row["untested_under"] == ["valid", "length-matched"]
+    assert row["lost_under"] == []

@@ -38,6 +38,7 @@ def judged_row(**given: Any) -> dict[str, Any]:
         "runs": "against",
         "confounded_by": [],
         "lost_under": [],
+        "untested_under": [],
         "prompts_to_decide": None,
         "signature": "semantic.effective@16|v:0.1.0.1|dom:story|cond:all|prompts:24#9f2c|n:16|T:1",
     }

@@ -116,6 +116,12 @@ def test_a_confound_is_named(make_row: MakeRow, condition: str, said: str) -> No
     assert qualifiers(make_row(confounded_by=[condition], runs="")) == [said]
 
 
+def test_a_condition_that_leaves_too_few_prompts_is_untested_and_not_lost(make_row: MakeRow) -> None:
+    row = make_row(untested_under=["length-matched"], runs="")
+    assert qualifiers(row) == ["With all answers cut to one length too few prompts are left to tell whether it holds."]
+    assert marks(row) == ["untested at equal length"]
+
+
 @pytest.mark.parametrize(
     ("condition", "said"),
     [
