@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from diversity.metrics import FAMILIES
 from diversity.registry import Metric, metrics
 
 PAGE = Path(__file__).with_name("metrics.md")
@@ -98,7 +99,8 @@ def families() -> dict[str, list[Metric]]:
         module = str(function.__module__)
         if metric.unit != "across prompts" and module.startswith("diversity.metrics."):
             found.setdefault(module.rpartition(".")[2], []).append(metric)
-    return found
+    # Not in the order of the registry, which is that in which the files happened to be imported.
+    return {family: found[family] for family in FAMILIES if family in found}
 
 
 def card(metric: Metric) -> Iterator[str]:
