@@ -321,17 +321,6 @@ class Sequences:
         time = np.arange(int(cells.counts.sum())) - np.repeat(begins, cells.counts)
         return np.repeat(cells.owners, cells.counts), np.repeat(base[cells.ids], cells.counts) + time
 
-    def incidence(self, order: int) -> NDArray[np.float32]:
-        """Whether an answer has an n-gram: zeros and ones, shape (n, distinct n-grams)."""
-        return _ones(*self._columns(order, counted=False), len(self.lengths))
-
-    def occurrences(self, order: int) -> NDArray[np.float32]:
-        """Whether an answer has an n-gram at least t times: zeros and ones, a column for each n-gram and t.
-
-        The product of two rows is the sum of minima of their counts.
-        """
-        return _ones(*self._columns(order, counted=True), len(self.lengths))
-
     def shared(self, order: int, *, counted: bool = False) -> Matrix:
         """How many n-grams two answers share, shape (n, n): different ones, or the sum of minima of their counts.
 
@@ -429,10 +418,6 @@ def _table(rows: Integers, columns: Integers, values: NDArray[Any], height: int)
     table = np.zeros((height, int(columns.max(initial=-1)) + 1), dtype=values.dtype)
     table[rows, columns] = values
     return table
-
-
-def _ones(rows: Integers, columns: Integers, height: int) -> NDArray[np.float32]:
-    return _table(rows, columns, np.ones(len(rows), dtype=np.float32), height)
 
 
 class Answers:
