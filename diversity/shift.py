@@ -27,6 +27,7 @@ from diversity.stats import (
     Estimate,
     effective,
     beyond_noise,
+    both_scales,
     drop_out,
     effect_size,
     heterogeneity,
@@ -35,7 +36,6 @@ from diversity.stats import (
     influence,
     is_heterogeneous,
     jackknife,
-    log_ratio,
     mean_difference,
     prompts_to_decide,
     verdict,
@@ -530,7 +530,7 @@ def _within(told: _Told, group: pl.DataFrame) -> Figures:
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
     options = {"replicates": settings["replicates"], "seed": settings["seed"]}
     if spec.headline:
-        estimate = log_ratio(pre, post, m=settings["m"], **options)
+        estimate, beside = both_scales(pre, post, m=settings["m"], **options)
         margin = math.log1p(settings["margin"])
         relative: float | None = math.expm1(estimate.estimate)
     else:
@@ -547,7 +547,6 @@ def _within(told: _Told, group: pl.DataFrame) -> Figures:
         "heterogeneity_p": heterogeneity_p(narrowing, noise),
     }
     if spec.headline:
-        beside = mean_difference(1 - pre, 1 - post, **options)
         low, high = map(_finite, beside.interval)
         row |= {"difference": beside.estimate, "difference_low": low, "difference_high": high}
     if spec.higher_is != "neither":
