@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -18,7 +19,7 @@ from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError, NotComparable
 from diversity.registry import Metric, find_domain, find_metric
-from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score
+from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score, wanted_metrics
 from diversity.stats import (
     FLOOR,
     MARGIN,
@@ -70,6 +71,12 @@ class Shift:
         Per prompt: its text, and pre and post of every headline facet and guard.
     examples : list of dict
         Outputs of the prompts that shifted most.
+    frontier : list of dict
+        With a sweep: effective number and share of valid outputs of each side at each temperature, with intervals;
+        one a domain x facet x side x temperature.
+    equivalents : list of dict
+        With a sweep of pre: the temperature at which pre would be as diverse as post is, one a domain x facet.
+        `outside` says that it lies "below" or "above" the sweep; an end of its interval that does is None.
     pre, post : str
         Names of the two checkpoints.
     settings, provenance : dict
@@ -84,6 +91,8 @@ class Shift:
     provenance: Mapping[str, Any]
     prompts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     examples: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    frontier: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    equivalents: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def table(self) -> pl.DataFrame:
         """Return the whole Shift table."""
@@ -124,6 +133,8 @@ class Shift:
             "verdicts": self.judged.to_dicts(),
             "prompts": list(self.prompts),
             "examples": list(self.examples),
+            "frontier": list(self.frontier),
+            "equivalents": list(self.equivalents),
         }
 
     @classmethod
@@ -140,6 +151,8 @@ class Shift:
             provenance=record["provenance"],
             prompts=record["prompts"],
             examples=record["examples"],
+            frontier=record["frontier"],
+            equivalents=record["equivalents"],
         )
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -238,6 +251,7 @@ def compare(
     seed: int = 0,
     allow_settings_differ: bool = False,
     execute: bool | str = False,
+    sweep: Samples | Sequence[Samples] = (),
     progress: Progress | None = None,
 ) -> Shift:
     """Compare a checkpoint before tuning with one after, prompt by prompt.
@@ -254,6 +268,9 @@ def compare(
         Seed of the bootstrap and of the permutation.
     allow_settings_differ : bool
         Compare although temperature, top-p or the token limit differ.
+    sweep : Samples or several
+        The same checkpoints at other temperatures, named "NAME T=0.6" as `sample` does: gives `Shift.frontier` and,
+        of pre, `Shift.equivalents`.
 
     Returns
     -------
@@ -267,6 +284,11 @@ def compare(
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
     samples: pl.DataFrame | None = None
+    sweeps = [sweep] if isinstance(sweep, Samples) else list(sweep)
+    if sweeps and not all(isinstance(s, Samples) for s in (pre, post, *sweeps)):
+        raise InputError("a sweep is measured anew beside pre and post: give Samples for all of them")
+    if sweeps and any(m.needs == "vectors" for m in wanted_metrics(metrics)):
+        embedder = _loaded(embedder)  # once, with what it has read
     if execute and (isinstance(pre, Scores) or isinstance(post, Scores)):
         raise InputError("scores hold no programs to execute: give samples, or execute when you score them")
     if isinstance(pre, Scores) and isinstance(post, Scores):
@@ -307,7 +329,39 @@ def compare(
         "seed": seed,
         "level": 0.95,
     }
-    return _compared(scores, names, settings, provenance, samples)
+    shift = _compared(scores, names, settings, provenance, samples)
+    if not sweeps:
+        return shift
+    from diversity.sweep import along
+
+    frontier, equivalents = along(
+        pre.frame,  # type: ignore[union-attr]  # sweeps come with samples only
+        post.frame,  # type: ignore[union-attr]
+        sweeps,
+        names=names,
+        metrics=scores.filter(pl.col("metric").str.ends_with(".similarity"))["metric"].unique().sort().to_list(),
+        settings=settings,
+        embedder=embedder,
+        execute=execute,
+        allow_settings_differ=allow_settings_differ,
+        progress=progress,
+    )
+    return replace(
+        shift,
+        frontier=frontier,
+        equivalents=equivalents,
+        provenance={**provenance, "sweep": [dict(s.provenance) for s in sweeps]},
+    )
+
+
+def _loaded(embedder: Embedder | str | None) -> Embedder | str | None:
+    from diversity.embedding import Embedder
+    from diversity.errors import MissingExtra
+
+    if embedder is None or isinstance(embedder, str):
+        with suppress(MissingExtra):  # scoring says so
+            return Embedder.load(embedder)
+    return embedder
 
 
 def _one(frame: pl.DataFrame, side: str) -> pl.DataFrame:
