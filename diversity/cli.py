@@ -359,7 +359,7 @@ def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @commands.command()
-@click.argument("samples", type=click.Path(path_type=Path))
+@click.argument("samples")
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Scores file, .parquet."
 )
@@ -368,13 +368,17 @@ def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--workers", type=int, help="Processes that measure beside each other.  [default: one a processor]")
+@click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
+@click.option("--ray-address", help="Cluster to score on.  [default: a new one on this machine]")
 @_execute
 def score(
-    samples: Path,
+    samples: str,
     out: Path,
     metrics: tuple[str, ...],
     embedding_model: str | None,
     workers: int | None,
+    engine: str,
+    ray_address: str | None,
     execute: str | None,
 ) -> None:
     """Measure every prompt's outputs in SAMPLES: a store folder, .parquet or .jsonl.
@@ -384,6 +388,11 @@ def score(
     """
     from diversity.streaming import score_file
 
+    cluster = None
+    if engine == "ray":
+        from diversity.cluster import Ray
+
+        cluster = Ray(ray_address)
     with _progress() as progress:
         count = score_file(
             samples,
@@ -392,8 +401,11 @@ def score(
             embedder=embedding_model,
             execute=execute or False,
             workers=workers,
+            engine=cluster,
             progress=progress,
         )
+    if cluster is not None:
+        cluster.close()
     click.echo(f"{count} scores in {out}")
 
 

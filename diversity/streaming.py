@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FROM = 8 * BLOCK  # outputs from which a table is not read whole
 SLICE = 50_000  # rows read at a time
+Files = list[str] | list[Path]
 TOLD = ("temperature", "top_p", "max_tokens", "seed", "stage", "prompt")  # columns that provenance is taken from
 
 
@@ -43,7 +44,9 @@ def score_file(
     Parameters
     ----------
     source : str or Path
-        What `read_samples` reads. Parquet files, patterns of them and stores are read in parts; others whole.
+        What `read_samples` reads. Parquet files, patterns of them and stores are read in parts; others whole. Parquet
+        may also be named by an address that polars reads (`s3://bucket/run/*.parquet`, `gs://…`, `file://…`), with the
+        credentials that it finds in the environment.
     out : str or Path
         The parquet file of scores. Beside it stands, while the run lasts, a folder as large as the samples.
     metrics, conditions, pairs, embedder, execute, workers, progress
@@ -61,9 +64,10 @@ def score_file(
     InputError, UnknownName
         As in `score`; a file that changed while it was read, a disk that is full.
     """
-    source, out = Path(source), Path(out)
-    files = _files(source)
-    if not files or _height(files) < FROM:
+    is_remote, out = "://" in str(source), Path(out)
+    source = source if is_remote else Path(source)
+    files: Files = [str(source)] if is_remote else _files(Path(source))
+    if not files or (not is_remote and _height(files) < FROM):
         samples = read_samples(source)
         options: dict[str, Any] = {"embedder": embedder, "execute": execute, "progress": progress}
         scores = score(samples, metrics=metrics, conditions=conditions, pairs=pairs, workers=workers, **options)
@@ -105,7 +109,7 @@ def score_file(
     return height
 
 
-def _files(source: Path) -> list[Path]:
+def _files(source: Path) -> Files:
     """Return the parquet files that the samples stand in; none where they are something else."""
     if source.is_dir() and (source / MANIFEST).exists():
         return sorted((source / "parts").glob("part-*.parquet"))
@@ -116,20 +120,27 @@ def _files(source: Path) -> list[Path]:
     return []
 
 
-def _height(files: list[Path]) -> int:
+def _height(files: Files) -> int:
     try:
-        return int(pl.scan_parquet(files, glob=False, missing_columns="insert").select(pl.len()).collect().item())
+        return int(
+            pl.scan_parquet(files, glob=isinstance(files[0], str), missing_columns="insert")
+            .select(pl.len())
+            .collect()
+            .item()
+        )
     except (pl.exceptions.PolarsError, OSError):
         return 0  # read whole, and told by its reader what is wrong with it
 
 
-def _state(file: Path) -> tuple[int, int]:
+def _state(file: str | Path) -> tuple[int, int]:
+    if isinstance(file, str):
+        return 0, 0  # an object in a store is replaced whole, and read as it was
     stat = file.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
-def _scanned(files: list[Path], source: Path) -> tuple[pl.LazyFrame, list[str]]:
-    table = pl.scan_parquet(files, glob=False, missing_columns="insert")
+def _scanned(files: Files, source: str | Path) -> tuple[pl.LazyFrame, list[str]]:
+    table = pl.scan_parquet(files, glob=isinstance(files[0], str), missing_columns="insert")
     known = table.collect_schema().names()
     missing = [c for c in SAMPLES_REQUIRED if c not in known]
     if missing:
@@ -137,7 +148,7 @@ def _scanned(files: list[Path], source: Path) -> tuple[pl.LazyFrame, list[str]]:
     return table, known
 
 
-def _collected(table: pl.LazyFrame, source: Path) -> pl.DataFrame:
+def _collected(table: pl.LazyFrame, source: str | Path) -> pl.DataFrame:
     try:
         return table.collect(engine="streaming")
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -145,9 +156,11 @@ def _collected(table: pl.LazyFrame, source: Path) -> pl.DataFrame:
         raise InputError(f"{source}: not readable parquet ({reason}): write it again") from None
 
 
-def _provenance(files: list[Path], source: Path) -> Mapping[str, Any]:
-    if source.is_dir():
+def _provenance(files: Files, source: str | Path) -> Mapping[str, Any]:
+    if isinstance(source, Path) and source.is_dir():
         return Store.open(source).provenance
+    if not isinstance(files[0], Path):
+        return {}
     try:
         found = json.loads(pl.read_parquet_metadata(files[0]).get(PROVENANCE, "{}"))
     except ValueError:
@@ -171,7 +184,7 @@ def _folder(out: Path) -> Iterator[Path]:
 
 
 def _sort_into_blocks(
-    table: pl.LazyFrame, numbers: pl.DataFrame, folder: Path, source: Path, rows: int, progress: Progress | None
+    table: pl.LazyFrame, numbers: pl.DataFrame, folder: Path, source: str | Path, rows: int, progress: Progress | None
 ) -> None:
     """Write the rows of each block apart, from one reading of the table."""
     keys = [pl.col(c).cast(pl.String) for c in ("domain", "prompt_id")]
@@ -186,7 +199,7 @@ def _sort_into_blocks(
             progress("sort by prompt", min(start + SLICE, rows), rows)
 
 
-def _blocks(folder: Path, source: Path, execute: bool | str) -> Iterator[pl.DataFrame]:
+def _blocks(folder: Path, source: str | Path, execute: bool | str) -> Iterator[pl.DataFrame]:
     for place in sorted(folder.glob("block-*")):
         frame = pl.read_parquet(sorted(place.glob("*.parquet")))
         samples = Samples.of(frame, where=f"{source} (rows of {place.name})")
