@@ -24,7 +24,10 @@ import numpy as np
 import polars as pl
 
 WORDS = 150
-CODE = "def f{0}(items, key={1}):\n    found = []\n    for {2} in items:\n        if {2} > key:\n            found.append({2} * {1})\n    return found\n"
+CODE = (
+    "def f{0}(items, key={1}):\n    found = []\n    for {2} in items:\n        if {2} > key:\n"
+    "            found.append({2} * {1})\n    return found\n"
+)
 
 
 def make(path: Path, outputs: int, n: int, seed: int = 0) -> None:
