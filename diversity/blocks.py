@@ -228,7 +228,11 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
     texts: dict[str, None] = {}
     for each in sets:
         from_these = panel.drawn_from[each.domain.name]
-        if not len(each.answers) or (not pools and from_these is not None and each.prompt_id not in from_these):
+        if (
+            each.condition in panel.lean
+            or not len(each.answers)
+            or (not pools and from_these is not None and each.prompt_id not in from_these)
+        ):
             continue
         answers = each.answers
         places = range(len(answers)) if pools else each.order()
@@ -304,7 +308,7 @@ def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
         code_version(),
         [(m.name, m.version) for m in panel.metrics],
         [(d.name, d.version, type(d).__qualname__, d.prompts) for d in panel.domains.values()],
-        [panel.conditions, panel.pairs, panel.is_pooled],
+        [panel.conditions, sorted(panel.lean), panel.pairs, panel.is_pooled],
         [(name, sorted(of)) for name, of in sorted(panel.drawn_from.items()) if of is not None],
         semantics.signature,
     ]

@@ -423,6 +423,12 @@ def score(
 @click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    help="Samples of PRE (or POST) at other temperatures: what temperature the shift amounts to; again for more.",
+)
 @_execute
 def compare(
     pre: str,
@@ -436,6 +442,7 @@ def compare(
     seed: int,
     embedding_model: str | None,
     allow_settings_differ: bool,
+    sweeps: tuple[str, ...],
     execute: str | None,
 ) -> None:
     """Compare PRE (before tuning) with POST (after), prompt by prompt.
@@ -444,11 +451,13 @@ def compare(
     checkpoints, name one as FILE:CHECKPOINT.
 
     \b
-    Example: diversity compare runs/pre runs/post --out shift.json --html report.html
+    Examples: diversity compare runs/pre runs/post --out shift.json --html report.html
+              diversity compare runs/pre runs/post --sweep runs/pre-sweep
     """
     from diversity import compare as measure
 
     sides = [_side(pre), _side(post)]
+    swept = [_side(each) for each in sweeps]
     with _progress() as progress:
         shift = measure(
             *sides,
@@ -458,6 +467,7 @@ def compare(
             seed=seed,
             allow_settings_differ=allow_settings_differ,
             execute=execute or False,
+            sweep=swept,  # type: ignore[arg-type]  # scores are refused there
             progress=progress,
         )
     if markdown:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import unicodedata
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -28,7 +30,8 @@ from diversity.corpus import (
 )
 from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
-from diversity.errors import InputError, MissingExtra
+from diversity.errors import DiversityError, InputError, MissingExtra
+from diversity.layout import without_format
 from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
@@ -37,7 +40,11 @@ from diversity.tables import Samples, Scores
 from diversity.views import WORD, Answers, Encode, Judge, Undefined
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
-CONDITIONS = (ALL, VALID, MATCHED)
+DEDUPLICATED, STRIPPED, UNTRUNCATED = "deduplicated", "format-stripped", "untruncated"
+CONDITIONS = (ALL, VALID, MATCHED, DEDUPLICATED, STRIPPED, UNTRUNCATED)
+# Asked of the headlines alone in the default panel: whether a verdict stands, not sixty further measures.
+SENSITIVITIES = frozenset({DEDUPLICATED, STRIPPED, UNTRUNCATED})
+CUT_SHORT = frozenset({"length", "max_tokens", "error", "abort", "content_filter"})  # finish reasons that are no end
 SHORTEST_WINDOW = 16  # words below which a matched window says little
 WINDOW_QUANTILE = 0.2
 ARROW = " → "  # joins the names of two checkpoints in the column checkpoint of a score between them
@@ -70,8 +77,11 @@ def score(
     metrics : "default" or a list of names, aliases, facets and units
         "default" is the default panel. A facet stands for its part of it, a unit ("across prompts") for all metrics
         of that unit.
-    conditions : subset of "all", "valid", "length-matched"
-        Which answers are measured: all; those that pass the domain's check; all, cut to a common length.
+    conditions : subset of `CONDITIONS`
+        Which answers are measured: "all"; "valid", those that pass the domain's check; "length-matched", all, cut to
+        a common length; "deduplicated", equal texts (but for white space) counted once a prompt; "format-stripped",
+        prose without markdown; "untruncated", without those that the token limit or an error ended. Of the default
+        panel the last three measure the headline metrics only.
     pairs : sequence of (pre, post)
         Names of checkpoints to measure one against the other. Their scores carry the checkpoint "pre → post".
     embedder : Embedder or str, optional
@@ -111,25 +121,14 @@ def score(
 
         samples = run(samples, mode="bubblewrap" if execute is True else execute, progress=progress)
     frame = samples.frame
-    panel = Panel.of(frame, *chosen(frame, metrics, conditions, pairs), judge and _once(judge))
+    panel = Panel.of(frame, metrics, conditions, pairs, judge and _once(judge))
     semantics = Semantics.load(embedder) if panel.needs_vectors else Semantics()
 
     from diversity.blocks import measured
 
     rows = measured(frame, panel, semantics, workers=workers, progress=progress)
+    warn_of_failures(rows)
     return Scores.of(rows, provenance_of(samples.provenance, sampling_of(frame), panel, semantics, judge))
-
-
-def chosen(
-    keys: pl.DataFrame, metrics: str | Sequence[str], conditions: Sequence[str], pairs: Sequence[tuple[str, str]]
-) -> tuple[list[Metric], Sequence[str], Sequence[tuple[str, str]]]:
-    """Look up what is to be measured of the outputs with these keys; raises `InputError` or `UnknownName`."""
-    wanted = _wanted(metrics)
-    unknown = [c for c in conditions if c not in CONDITIONS]
-    if unknown:
-        raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
-    _check_pairs(pairs, keys, wanted, metrics)
-    return wanted, conditions, pairs
 
 
 def provenance_of(
@@ -168,7 +167,8 @@ def _once(judge: Judge) -> Judge:
     return judged
 
 
-def _wanted(names: str | Sequence[str]) -> list[Metric]:
+def wanted_metrics(names: str | Sequence[str]) -> list[Metric]:
+    """Return the metrics that `score` measures by these names."""
     known = all_metrics()
     if names == "default":
         return [m for m in known.values() if m.default]
@@ -182,6 +182,37 @@ def _wanted(names: str | Sequence[str]) -> list[Metric]:
             found = [find_metric(name)]
         chosen |= {m.name: m for m in found}
     return list(chosen.values())
+
+
+def _watched(metric: Metric) -> Callable[..., float | NDArray[np.float64]]:
+    """Wrap a metric's function: one that fails, as a metric of another package may, costs its own score alone."""
+
+    def measure(*answers: Any) -> float | NDArray[np.float64]:
+        try:
+            result = metric.function(*answers)
+            if not isinstance(result, np.ndarray):
+                return float(result)
+            if result.ndim != 2 or result.shape[0] != result.shape[1]:
+                raise ValueError(f"an array of shape {result.shape}, neither a number nor n x n")
+            return result
+        except (Undefined, DiversityError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:80]
+            raise Undefined(f"{FAILED}{reason}") from error
+
+    return measure
+
+
+FAILED = "the metric failed: "
+
+
+def warn_of_failures(rows: pl.DataFrame) -> None:
+    """Warn once of each metric that failed."""
+    failed = rows.filter(pl.col("note").str.starts_with(FAILED)).unique("metric", keep="first", maintain_order=True)
+    for metric, note in failed.select("metric", "note").iter_rows():
+        reason = note.removeprefix(FAILED)
+        warnings.warn(f"metric '{metric}' failed ({reason}): its scores are null", stacklevel=3)
 
 
 def _check_pairs(
@@ -244,6 +275,7 @@ class Panel:
     pairs: tuple[tuple[str, str], ...]
     domains: Mapping[str, Domain]
     judge: Judge | None
+    lean: frozenset[str]  # conditions under which the headlines alone are measured
     is_pooled: bool
     drawn_from: Mapping[str, frozenset[str] | None]
 
@@ -251,19 +283,25 @@ class Panel:
     def of(
         cls,
         keys: pl.DataFrame,
-        metrics: Sequence[Metric],
+        metrics: str | Sequence[str],
         conditions: Sequence[str],
         pairs: Sequence[tuple[str, str]],
         judge: Judge | None,
     ) -> Panel:
-        """Lay out what is measured of the outputs with these keys."""
+        """Lay out what is measured of the outputs with these keys; raises `InputError` or `UnknownName`."""
+        wanted = wanted_metrics(metrics)
+        unknown = [c for c in conditions if c not in CONDITIONS]
+        if unknown:
+            raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
+        _check_pairs(pairs, keys, wanted, metrics)
         asked = keys.select("domain", "prompt_id").unique()
         return cls(
-            metrics=tuple(metrics),
+            metrics=tuple(wanted),
             conditions=tuple(conditions),
             pairs=tuple(pairs),
             domains={name: find_domain(name) for name in asked["domain"].unique().sort()},
             judge=judge,
+            lean=SENSITIVITIES if metrics == "default" else frozenset(),
             is_pooled=len(keys) <= POOLED,
             drawn_from={str(name): prompts_across(group["prompt_id"]) for (name,), group in asked.group_by(["domain"])},
         )
@@ -275,7 +313,8 @@ class Panel:
 
     def of_unit(self, *units: str, pooled: bool = False) -> list[Metric]:
         """Return the metrics of some units; those between checkpoints prompt by prompt, or `pooled`."""
-        return [m for m in self.metrics if m.unit in units and m.pooled == pooled]
+        chosen = [m for m in self.metrics if m.unit in units and m.pooled == pooled]
+        return [replace(m, function=_watched(m)) for m in chosen]
 
 
 LARGE = 2048  # answers to one prompt above which not every pair of them is compared
@@ -287,13 +326,15 @@ def within_prompts(
 ) -> Iterator[dict[str, Any]]:
     """Scores of every prompt apart, each checkpoint's and between them."""
     within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
+    headlines = [m for m in within if m.headline]
     done = 0
     for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
         of_prompt = list(group)
         known: _Measured = {}
         for each in of_prompt:
-            yield from each.rows(within, known)
-        yield from _between(of_prompt, between, panel.pairs, known)
+            yield from each.rows(headlines if each.condition in panel.lean else within, known)
+        whole = [s for s in of_prompt if s.condition not in panel.lean]
+        yield from _between(whole, between, panel.pairs, known)
         # Views are many times the size of the texts: those of one prompt at a time are kept.
         for each in of_prompt:
             each.answers.forget()
@@ -342,7 +383,7 @@ def over_prompts(sets: Sequence[AnswerSet], panel: Panel, progress: Progress | N
         domain = of_domain[0].domain
         checkpoints = sorted({s.checkpoint for s in of_domain})
         known: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
-        for condition in panel.conditions:
+        for condition in (c for c in panel.conditions if c not in panel.lean):
             sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in checkpoints}
             for each in of_domain:
                 if each.condition == condition and len(each.answers):
@@ -577,14 +618,20 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
         equal_valid = min(int(side.valid.sum()) for side in sides.values())
         for checkpoint, side in sides.items():
             side.measure_against(window)
-            made: dict[tuple[bytes, int | None], Answers] = {}
+            made: dict[tuple[bytes, int | None, bool], Answers] = {}
             for condition in conditions:
                 kept, note, limit = side.under(condition, window)
-                # Where all answers are valid the two conditions are one set, measured once.
-                key = kept.tobytes(), limit
+                texts = [side.answers[i] for i in kept]
+                stripped = False
+                # Layout is what a program is made of: its answer is what stood in the fence already.
+                if condition == STRIPPED and not domain.language:
+                    bare = [without_format(text) for text in texts]
+                    texts, stripped = bare, bare != texts
+                # Where all answers are valid, different, unformatted or finished, the conditions are one set.
+                key = kept.tobytes(), limit, stripped
                 if key not in made:
                     made[key] = Answers(
-                        [side.answers[i] for i in kept],
+                        texts,
                         language=domain.language,
                         encode=encode,
                         behaviours=None if side.behaviours is None else [side.behaviours[i] for i in kept],
@@ -611,6 +658,7 @@ class _Side:
     behaviours: list[str | None] | None
     qualities: list[float] | None
     prompt: str | None
+    is_whole: NDArray[np.bool_]  # not known to be cut short
 
     @classmethod
     def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str) -> _Side:
@@ -623,6 +671,7 @@ class _Side:
         flags["valid"] = np.array(valid, dtype=bool)
         if "finish_reason" in rows.columns and rows["finish_reason"].null_count() == 0:
             flags["truncated"] = (rows["finish_reason"] == "length").to_numpy()
+        reasons = rows["finish_reason"].to_list() if "finish_reason" in rows.columns else [None] * len(rows)
         behaviours: list[str | None]
         if "behaviour" in rows.columns:
             behaviours = rows["behaviour"].cast(pl.String).to_list()
@@ -641,6 +690,7 @@ class _Side:
             None if all(b is None for b in behaviours) else behaviours,
             None if None in qualities else qualities,
             asked or (prompt.prompt if prompt else None),
+            np.array([reason not in CUT_SHORT for reason in reasons], dtype=bool),
         )
 
     @property
@@ -660,6 +710,12 @@ class _Side:
         if condition == VALID:
             return np.flatnonzero(self.valid), "", None
         kept = np.flatnonzero(~self.flags["empty"])
+        if condition == UNTRUNCATED:
+            return kept[self.is_whole[kept]], "", None
+        if condition == DEDUPLICATED:
+            folded = [" ".join(unicodedata.normalize("NFC", self.answers[i]).split()) for i in kept]
+            first = dict(reversed(list(zip(folded, kept, strict=True))))
+            return np.sort(np.fromiter(first.values(), dtype=np.int64, count=len(first))), "", None
         if condition != MATCHED:
             return kept, "", None
         if window < SHORTEST_WINDOW:

@@ -13,7 +13,17 @@ import polars as pl
 
 from diversity.blocks import BLOCK, Block, Engine, boundaries, each_block, engine_for, rows_over_prompts
 from diversity.errors import InputError
-from diversity.scoring import CONDITIONS, Panel, Progress, Semantics, chosen, provenance_of, sampling_of, score
+from diversity.scoring import (
+    CONDITIONS,
+    FAILED,
+    Panel,
+    Progress,
+    Semantics,
+    provenance_of,
+    sampling_of,
+    score,
+    warn_of_failures,
+)
 from diversity.store import MANIFEST, Store
 from diversity.tables import KEY, PROVENANCE, SAMPLES_REQUIRED, SCORES, Samples, Scores, read_samples
 
@@ -76,7 +86,7 @@ def score_file(
     before = [_state(file) for file in files]
     table, known = _scanned(files, source)
     keys = _collected(table.select([pl.col(c).cast(pl.String) for c in ("checkpoint", "domain", "prompt_id")]), source)
-    panel = Panel.of(keys, *chosen(keys, metrics, conditions, pairs), None)
+    panel = Panel.of(keys, metrics, conditions, pairs, None)
     semantics = Semantics.load(embedder) if panel.needs_vectors else Semantics()
     numbers = boundaries(keys)
     count = int(numbers["block"].max()) + 1  # type: ignore[arg-type]  # a table has rows here
@@ -89,12 +99,15 @@ def score_file(
                 raise InputError(f"{source}: changed while it was read: run again")
             frames = _blocks(folder, source, execute)
             light: list[Block] = []
+            failed: list[pl.DataFrame] = []
             done = each_block(frames, panel, semantics, prompts=len(numbers), engine=own, progress=progress)
             for number, block in enumerate(done):
+                failed.append(block.rows.filter(pl.col("note").str.starts_with(FAILED)).unique("metric"))
                 Scores.of(block.rows).frame.write_parquet(folder / f"scores-{number:06}.parquet", compression="zstd")
                 # Scores are on disk; what measures over all prompts need is little.
                 light.append(Block(block.rows.clear(), block.drawn, block.readings))
             over = rows_over_prompts(light, panel, semantics, progress)
+            warn_of_failures(pl.concat([*failed, over]))
             if len(over):
                 Scores.of(over).frame.write_parquet(folder / f"scores-{count:06}.parquet", compression="zstd")
             told = Samples.of(told.with_columns(output=pl.lit(""), sample_index=pl.int_range(pl.len()))).frame
