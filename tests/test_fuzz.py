@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import polars as pl
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from diversity.errors import DiversityError
@@ -63,6 +63,7 @@ def _is_one_line(error):
 
 
 @BOUNDED
+@example(content=b"\x0b", suffix=".csv", format_=None)  # found here: a column's name broke the line of an error
 @given(content=st.binary(max_size=200), suffix=st.sampled_from(SUFFIXES), format_=st.sampled_from([None, *FORMATS]))
 def test_any_bytes(content, suffix, format_):
     read_anything(content, suffix, format_)
