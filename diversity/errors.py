@@ -14,7 +14,10 @@ from collections.abc import Iterable
 
 
 class DiversityError(Exception):
-    """Base of every error this package raises on purpose."""
+    """Base of every error this package raises on purpose: one line, whatever the names in it hold."""
+
+    def __str__(self) -> str:
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in super().__str__())
 
 
 class InputError(DiversityError, ValueError):

@@ -96,6 +96,11 @@ class Metric:
     version: str = "1"
 
     @property
+    def is_quadratic(self) -> bool:
+        """Whether its cost grows with the square of the answers or faster."""
+        return self.cost.startswith(("n^2", "n²")) or self.pairwise
+
+    @property
     def summary(self) -> str:
         """First line of the function's docstring."""
         return (self.documentation or self.name).splitlines()[0].rstrip(".")

@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 from diversity import __version__
 from diversity.calibration import Calibration
-from diversity.corpus import Score, across_prompts, between_checkpoints, pooled
+from diversity.corpus import (
+    ALL_PROMPTS,
+    Pick,
+    Score,
+    across_prompts,
+    between_checkpoints,
+    draws_of,
+    pooled,
+    prompts_across,
+)
 from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
 from diversity.errors import DiversityError, InputError, MissingExtra
@@ -27,8 +36,8 @@ from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
-from diversity.tables import SCORES, Samples, Scores
-from diversity.views import WORD, Answers, Judge, Undefined
+from diversity.tables import Samples, Scores
+from diversity.views import WORD, Answers, Encode, Judge, Undefined
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
 DEDUPLICATED, STRIPPED, UNTRUNCATED = "deduplicated", "format-stripped", "untruncated"
@@ -55,6 +64,7 @@ def score(
     embedder: Embedder | str | None = None,
     judge: Judge | None = None,
     execute: bool | str = False,
+    workers: int | None = None,
     progress: Progress | None = None,
 ) -> Scores:
     """Measure every prompt's answers, each checkpoint apart, and what lies across prompts and between checkpoints.
@@ -84,6 +94,10 @@ def score(
         Run the programs of the code domain, confined by bubblewrap, on their prompts' checks and inputs: the answers
         then have a behaviour, and are valid when they pass all checks. "rlimits" names a weaker way that lets programs
         read and write your files; see `diversity.execution`.
+    workers : int, optional
+        Processes that measure beside each other; no number depends on it. Default: as many as processors where there
+        is work for more than one. Metrics and domains that were registered in the running script, and a judge, are
+        known to this process only, which then works alone.
     progress : callable, optional
         Called with (what, done, total).
 
@@ -106,50 +120,35 @@ def score(
         from diversity.execution import execute as run
 
         samples = run(samples, mode="bubblewrap" if execute is True else execute, progress=progress)
-    wanted = [replace(m, function=_watched(m)) for m in wanted_metrics(metrics)]
-    unknown = [c for c in conditions if c not in CONDITIONS]
-    if unknown:
-        raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
     frame = samples.frame
-    domains = {name: find_domain(name) for name in frame["domain"].unique().sort()}
-    semantics = _Semantics.load(embedder) if any(m.needs == "vectors" for m in wanted) else _Semantics()
-    sets = _answer_sets(frame, domains, conditions, semantics, judge and _once(judge))
-    semantics.read(sets, progress)
+    panel = Panel.of(frame, metrics, conditions, pairs, judge and _once(judge))
+    semantics = Semantics.load(embedder) if panel.needs_vectors else Semantics()
 
-    _check_pairs(pairs, frame, wanted, metrics)
-    of_unit = {unit: [m for m in wanted if m.unit == unit] for unit in UNITS}
-    within = of_unit["within output"] + of_unit["within prompt"]
-    between = of_unit["between checkpoints"]
-    headlines = [m for m in within if m.headline]
-    lean = SENSITIVITIES if metrics == "default" else frozenset()
-    rows: list[dict[str, Any]] = []
-    done = 0
-    for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
-        of_prompt = list(group)
-        measured: _Measured = {}
-        for each in of_prompt:
-            rows.extend(each.rows(headlines if each.condition in lean else within, measured))
-        whole = [s for s in of_prompt if s.condition not in lean]
-        rows.extend(_between(whole, [m for m in between if not m.pooled], pairs, measured))
-        # Views are many times the size of the texts: those of one prompt at a time are kept.
-        for each in of_prompt:
-            each.answers.forget()
-        done += len(of_prompt)
-        if progress:
-            progress("score", done, len(sets))
-    whole = [s for s in sets if s.condition not in lean]
-    rows.extend(_over_prompts(whole, of_unit["across prompts"], [m for m in between if m.pooled], pairs, progress))
-    provenance = {
+    from diversity.blocks import measured
+
+    rows = measured(frame, panel, semantics, workers=workers, progress=progress)
+    warn_of_failures(rows)
+    return Scores.of(rows, provenance_of(samples.provenance, sampling_of(frame), panel, semantics, judge))
+
+
+def provenance_of(
+    samples: Mapping[str, Any],
+    sampling: Mapping[str, Any],
+    panel: Panel,
+    semantics: Semantics,
+    judge: Judge | None,
+) -> dict[str, Any]:
+    """Say what scores follow from."""
+    return {
         "package": __version__,
-        "samples": dict(samples.provenance),
-        "sampling": _sampling(frame),
-        "domains": {name: domain.version for name, domain in domains.items()},
+        "samples": dict(samples),
+        "sampling": dict(sampling),
+        "domains": {name: domain.version for name, domain in panel.domains.items()},
         "embedding": semantics.signature,
         "judge": getattr(judge, "signature", getattr(judge, "__qualname__", "")) if judge else "",
-        "execution": _execution(samples.provenance),
-        "languages": {name: domain.language for name, domain in domains.items()},
+        "execution": _execution(samples),
+        "languages": {name: domain.language for name, domain in panel.domains.items()},
     }
-    return Scores.of(pl.DataFrame(rows, schema=pl.Schema(SCORES)), provenance)
 
 
 def _execution(provenance: Mapping[str, Any]) -> str:
@@ -187,10 +186,8 @@ def wanted_metrics(names: str | Sequence[str]) -> list[Metric]:
 
 def _watched(metric: Metric) -> Callable[..., float | NDArray[np.float64]]:
     """Wrap a metric's function: one that fails, as a metric of another package may, costs its own score alone."""
-    warned = False
 
     def measure(*answers: Any) -> float | NDArray[np.float64]:
-        nonlocal warned
         try:
             result = metric.function(*answers)
             if not isinstance(result, np.ndarray):
@@ -202,12 +199,20 @@ def _watched(metric: Metric) -> Callable[..., float | NDArray[np.float64]]:
             raise
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:80]
-            if not warned:
-                warnings.warn(f"metric '{metric.name}' failed ({reason}): its scores are null", stacklevel=2)
-            warned = True
-            raise Undefined(f"the metric failed: {reason}") from error
+            raise Undefined(f"{FAILED}{reason}") from error
 
     return measure
+
+
+FAILED = "the metric failed: "
+
+
+def warn_of_failures(rows: pl.DataFrame) -> None:
+    """Warn once of each metric that failed."""
+    failed = rows.filter(pl.col("note").str.starts_with(FAILED)).unique("metric", keep="first", maintain_order=True)
+    for metric, note in failed.select("metric", "note").iter_rows():
+        reason = note.removeprefix(FAILED)
+        warnings.warn(f"metric '{metric}' failed ({reason}): its scores are null", stacklevel=3)
 
 
 def _check_pairs(
@@ -258,8 +263,88 @@ def _row(
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """What is measured of every prompt, the same in every process.
+
+    `drawn_from` names, for each domain, the prompts that measures across prompts are taken over; None is all.
+    """
+
+    metrics: tuple[Metric, ...]
+    conditions: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    domains: Mapping[str, Domain]
+    judge: Judge | None
+    lean: frozenset[str]  # conditions under which the headlines alone are measured
+    is_pooled: bool
+    drawn_from: Mapping[str, frozenset[str] | None]
+
+    @classmethod
+    def of(
+        cls,
+        keys: pl.DataFrame,
+        metrics: str | Sequence[str],
+        conditions: Sequence[str],
+        pairs: Sequence[tuple[str, str]],
+        judge: Judge | None,
+    ) -> Panel:
+        """Lay out what is measured of the outputs with these keys; raises `InputError` or `UnknownName`."""
+        wanted = wanted_metrics(metrics)
+        unknown = [c for c in conditions if c not in CONDITIONS]
+        if unknown:
+            raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
+        _check_pairs(pairs, keys, wanted, metrics)
+        asked = keys.select("domain", "prompt_id").unique()
+        return cls(
+            metrics=tuple(wanted),
+            conditions=tuple(conditions),
+            pairs=tuple(pairs),
+            domains={name: find_domain(name) for name in asked["domain"].unique().sort()},
+            judge=judge,
+            lean=SENSITIVITIES if metrics == "default" else frozenset(),
+            is_pooled=len(keys) <= POOLED,
+            drawn_from={str(name): prompts_across(group["prompt_id"]) for (name,), group in asked.group_by(["domain"])},
+        )
+
+    @property
+    def needs_vectors(self) -> bool:
+        """Whether a metric reads vectors."""
+        return any(m.needs == "vectors" for m in self.metrics)
+
+    def of_unit(self, *units: str, pooled: bool = False) -> list[Metric]:
+        """Return the metrics of some units; those between checkpoints prompt by prompt, or `pooled`."""
+        chosen = [m for m in self.metrics if m.unit in units and m.pooled == pooled]
+        return [replace(m, function=_watched(m)) for m in chosen]
+
+
+LARGE = 2048  # answers to one prompt above which not every pair of them is compared
+POOLED = 50_000  # outputs above which no measure is pooled over all of them: it would hold them all
+
+
+def within_prompts(
+    sets: Sequence[AnswerSet], panel: Panel, progress: Callable[[int, int], None] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Scores of every prompt apart, each checkpoint's and between them."""
+    within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
+    headlines = [m for m in within if m.headline]
+    done = 0
+    for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
+        of_prompt = list(group)
+        known: _Measured = {}
+        for each in of_prompt:
+            yield from each.rows(headlines if each.condition in panel.lean else within, known)
+        whole = [s for s in of_prompt if s.condition not in panel.lean]
+        yield from _between(whole, between, panel.pairs, known)
+        # Views are many times the size of the texts: those of one prompt at a time are kept.
+        for each in of_prompt:
+            each.answers.forget()
+        done += len(of_prompt)
+        if progress:
+            progress(done, len(sets))
+
+
 def _between(
-    sets: Sequence[_AnswerSet], metrics: Sequence[Metric], pairs: Sequence[tuple[str, str]], measured: _Measured
+    sets: Sequence[AnswerSet], metrics: Sequence[Metric], pairs: Sequence[tuple[str, str]], measured: _Measured
 ) -> Iterator[dict[str, Any]]:
     """Scores between the checkpoints of each pair, on one prompt."""
     found = {(s.checkpoint, s.condition): s for s in sets}
@@ -285,43 +370,44 @@ def _between(
                 )
 
 
-def _over_prompts(
-    sets: Sequence[_AnswerSet],
-    across: Sequence[Metric],
-    between: Sequence[Metric],
-    pairs: Sequence[tuple[str, str]],
-    progress: Progress | None,
-) -> Iterator[dict[str, Any]]:
+def over_prompts(sets: Sequence[AnswerSet], panel: Panel, progress: Progress | None) -> Iterator[dict[str, Any]]:
     """Scores over all prompts of a domain that have an answer from every checkpoint."""
-    if not across and not (between and pairs):
+    across = panel.of_unit("across prompts")
+    between = panel.of_unit("between checkpoints", pooled=True) if panel.pairs else []
+    if not across and not between:
         return
-    by_domain: dict[str, list[_AnswerSet]] = {}
+    by_domain: dict[str, list[AnswerSet]] = {}
     for each in sets:
         by_domain.setdefault(each.domain.name, []).append(each)
-    for done, (name, of_domain) in enumerate(by_domain.items(), 1):
+    for done, (name, of_domain) in enumerate(sorted(by_domain.items()), 1):
         domain = of_domain[0].domain
-        checkpoints = list(dict.fromkeys(s.checkpoint for s in of_domain))
-        measured: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
-        for condition in dict.fromkeys(s.condition for s in of_domain):
-            sides: dict[str, dict[str, Answers]] = {c: {} for c in checkpoints}
+        checkpoints = sorted({s.checkpoint for s in of_domain})
+        known: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
+        for condition in (c for c in panel.conditions if c not in panel.lean):
+            sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in checkpoints}
             for each in of_domain:
                 if each.condition == condition and len(each.answers):
-                    sides[each.checkpoint][each.prompt_id] = each.answers
-            shared = set.intersection(*(set(side) for side in sides.values()))
-            sides = {c: {p: a for p, a in side.items() if p in shared} for c, side in sides.items()}
-            key = tuple(id(answers) for side in sides.values() for answers in side.values())
-            if key not in measured:
+                    sides[each.checkpoint][each.prompt_id] = each
+            shared = sorted(set.intersection(*(set(side) for side in sides.values())))
+            key = tuple(id(side[p].answers) for side in sides.values() for p in shared)
+            if key not in known:
                 # Where all answers are valid ones, this has been done.
-                measured[key] = [
-                    *((c, each) for c, side in sides.items() for each in across_prompts(fitting(across, domain), side)),
+                from_these = panel.drawn_from[name]
+                drawn = [p for p in shared if from_these is None or p in from_these]
+                known[key] = [
+                    *(
+                        (c, each)
+                        for c, side in sides.items()
+                        for each in across_prompts(fitting(across, domain), {p: side[p].draws() for p in drawn})
+                    ),
                     *(
                         (ARROW.join(pair), each)
-                        for pair in pairs
+                        for pair in panel.pairs
                         if set(pair) <= set(sides)
-                        for each in pooled(fitting(between, domain), sides[pair[0]], sides[pair[1]])
+                        for each in _pooled(fitting(between, domain), sides, pair, shared, panel)
                     ),
                 ]
-            for checkpoint, (metric, prompt_id, value, n, note) in measured[key]:
+            for checkpoint, (metric, prompt_id, value, n, note) in known[key]:
                 yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
         for each in of_domain:
             each.answers.forget()
@@ -329,63 +415,106 @@ def _over_prompts(
             progress("over prompts", done, len(by_domain))
 
 
+def _pooled(
+    metrics: Sequence[Metric],
+    sides: Mapping[str, Mapping[str, AnswerSet]],
+    pair: tuple[str, str],
+    shared: Sequence[str],
+    panel: Panel,
+) -> Iterator[Score]:
+    if panel.is_pooled:
+        pre, post = ({p: sides[name][p].answers for p in shared} for name in pair)
+        yield from pooled(metrics, pre, post)
+        return
+    for metric in metrics:
+        yield metric, ALL_PROMPTS, None, len(shared), f"left out above {POOLED:,} outputs"
+
+
 @dataclass(slots=True)
-class _Semantics:
-    """The embedding model of a run, its curve, and the vectors of all its texts."""
+class Readings:
+    """Vectors of texts, and how the model read them; each prompt finds its own here."""
+
+    texts: list[str] = field(default_factory=list)
+    vectors: NDArray[np.float32] | None = None
+    windows: NDArray[np.int64] | None = None
+    unknown: NDArray[np.float64] | None = None
+    rows: dict[str, int] = field(default_factory=dict)
+
+    def hold(self, other: Readings) -> None:
+        """Take over another's content; answers that were given this one's `encode` then find it."""
+        self.texts, self.vectors, self.windows, self.unknown = other.texts, other.vectors, other.windows, other.unknown
+        self.rows = {text: row for row, text in enumerate(self.texts)}
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return the vectors of texts; raises `Undefined` where there is no model."""
+        if self.vectors is None:
+            raise Undefined("no embedding model is installed")
+        found = self.vectors[[self.rows[text] for text in texts]].astype(np.float64)
+        # Kept in half the room; the steep end of the curve wants them of unit length to the last bit.
+        found /= np.linalg.norm(found, axis=1, keepdims=True)
+        return found
+
+    def tell(self, sets: Sequence[AnswerSet], calibration: Calibration | None) -> None:
+        """Give the answers the curve, and how the model read them."""
+        for each in sets:
+            each.answers.calibration = calibration
+            if self.windows is not None and self.unknown is not None and each.condition == ALL:
+                rows = [self.rows[text] for text in each.answers.read]
+                each.answers.windows, each.answers.unknown = self.windows[rows], self.unknown[rows]
+
+
+@dataclass(slots=True)
+class Semantics:
+    """The embedding model of a run and its curve; without a model, semantic scores are null."""
 
     embedder: Embedder | None = None
     calibration: Calibration | None = None
-    vectors: NDArray[np.float64] | None = None
-    rows: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, embedder: Embedder | str | None) -> _Semantics:
+    def load(cls, embedder: Embedder | str | None) -> Semantics:
+        """Load the model, or none where none is installed."""
         if embedder is None or isinstance(embedder, str):
             try:
                 embedder = Embedder.load(embedder)
             except MissingExtra as error:
                 logger.warning("semantic metrics are left out: %s", error)
                 return cls()
-        return cls(embedder)
-
-    def read(self, sets: Sequence[_AnswerSet], progress: Progress | None) -> None:
-        """Embed every text once, in batches of like length; each prompt then finds its vectors ready."""
-        if self.embedder is None:
-            return
-        texts = sorted({text for each in sets for text in each.answers.read})
-        report = (lambda done, total: progress("embed", done, total)) if progress else None
-        self.vectors = self.embedder.encode(texts, on_progress=report)
-        self.rows = {text: row for row, text in enumerate(texts)}
         try:
-            self.calibration = Calibration.for_model(self.embedder.fingerprint)
+            return cls(embedder, Calibration.for_model(embedder.fingerprint))
         except InputError as error:
             logger.warning("%s; the cosine is anchored at that of unrelated answers instead", error)
-            self.calibration = Calibration.uncalibrated(self._unrelated(sets))
+            return cls(embedder)
+
+    def read(self, sets: Sequence[AnswerSet], report: Callable[[int, int], None] | None = None) -> Readings:
+        """Embed every text of a block once, in batches of like length."""
+        if self.embedder is None:
+            return Readings()
+        texts = sorted({text for each in sets for text in each.answers.read})
+        readings, read = Readings(), Readings(texts, self.embedder.encode(texts, on_progress=report).astype(np.float32))
         how_read = getattr(self.embedder, "how_read", None)
-        for each in sets:
-            each.answers.calibration = self.calibration
-            if how_read is not None and each.condition == ALL:
-                each.answers.windows, each.answers.unknown = how_read(each.answers.read)
-
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        if self.vectors is None:
-            raise Undefined("no embedding model is installed")
-        return self.vectors[[self.rows[text] for text in texts]]
-
-    def _unrelated(self, sets: Sequence[_AnswerSet]) -> float:
-        """Median cosine of answers to different prompts: one number for all checkpoints of the run."""
-        first = {(s.domain.name, s.prompt_id): s.answers.read[0] for s in sets if len(s.answers)}
-        vectors = self.encode(list(first.values()))
-        pairs = np.triu_indices(len(vectors), 1)
-        return float(np.clip(np.median((vectors @ vectors.T)[pairs]), 0, 0.99)) if len(vectors) > 1 else 0.0
+        if how_read is not None:
+            read.windows, read.unknown = how_read(texts)
+        readings.hold(read)
+        if self.calibration is None:
+            self.calibration = Calibration.uncalibrated(_unrelated(sets, readings))
+        return readings
 
     @property
     def signature(self) -> str:
+        """Model and curve, for a figure's signature."""
         return f"{self.embedder.signature}|{self.calibration.signature}" if self.embedder and self.calibration else ""
 
 
+def _unrelated(sets: Sequence[AnswerSet], readings: Readings) -> float:
+    """Median cosine of answers to different prompts: one number for all checkpoints of the run."""
+    first = {(s.domain.name, s.prompt_id): s.answers.read[0] for s in sets if len(s.answers)}
+    vectors = readings.encode(list(first.values()))
+    pairs = np.triu_indices(len(vectors), 1)
+    return float(np.clip(np.median((vectors @ vectors.T)[pairs]), 0, 0.99)) if len(vectors) > 1 else 0.0
+
+
 @dataclass(slots=True)
-class _AnswerSet:
+class AnswerSet:
     """The answers of one prompt from one checkpoint under one condition, not yet measured."""
 
     checkpoint: str
@@ -394,6 +523,15 @@ class _AnswerSet:
     condition: str
     answers: Answers
     note: str
+    is_drawn: bool = False  # the answers are those that are drawn, in that order, and no others
+
+    def draws(self) -> list[Pick]:
+        """Return the answers that stand for the prompt in measures across prompts, in the order they are drawn."""
+        return [(self.answers, i) for i in (range(len(self.answers)) if self.is_drawn else self.order())]
+
+    def order(self) -> list[int]:
+        """Places of the answers in the order they are drawn, 8 at most."""
+        return draws_of(self.prompt_id, len(self.answers))
 
     def rows(self, wanted: Iterable[Metric], measured: _Measured) -> Iterator[dict[str, Any]]:
         """Scores of the set; `measured` holds what is known of the prompt's sets already."""
@@ -415,12 +553,40 @@ class _AnswerSet:
                 note=note,
             )
 
+    def _in_parts(self, metric: Metric) -> tuple[float | None, float | None, int, str | None]:
+        """Value of a measure whose cost grows with the square of the answers, where there are very many.
+
+        A mean over pairs is taken over the pairs inside parts of 2,048 answers, drawn without replacement: its
+        expectation is the same, and so is the cost of another answer. Any other measure is taken on the first part.
+        """
+        n = len(self.answers)
+        order = draws_of(self.prompt_id, n, most=n)
+        count = n // LARGE if metric.pairwise else 1
+        parts = np.array_split(order, count) if metric.pairwise else [order[:LARGE]]
+        means, errors, sizes = [], [], []
+        for part in parts:
+            result = metric.function(self.answers.part(sorted(part)))
+            if not isinstance(result, np.ndarray):
+                note = f"a random {LARGE} of {n} answers"
+                return float(result), None, LARGE, "; ".join(filter(None, [self.note, note]))
+            mean, error = pair_mean(result)
+            means.append(mean)
+            errors.append(error)
+            sizes.append(len(result))
+        weights = np.array(sizes) / sum(sizes)
+        # The parts are disjoint, and so are the errors of their means independent.
+        se = float(np.sqrt((weights**2 * np.array(errors) ** 2).sum()))
+        note = f"pairs within {count} parts of {n} answers"
+        return float(weights @ means), se, sum(sizes), "; ".join(filter(None, [self.note, note]))
+
     def _measure(self, metric: Metric) -> tuple[float | None, float | None, int, str | None]:
         n = len(self.answers)
         note = self.note or None
         if n < metric.min_n:
             return None, None, n, self.note or f"{n} answers, {metric.min_n} are needed"
         try:
+            if n > LARGE and metric.is_quadratic:
+                return self._in_parts(metric)
             if metric.needs in {"trees", "form"} and self.domain.language:
                 note = "; ".join(filter(None, [note, self.answers.parse_note])) or None
                 n = sum(tree is not None for tree in self.answers.trees)
@@ -438,14 +604,10 @@ class _AnswerSet:
         return value, None if math.isnan(se) else se, n, note
 
 
-def _answer_sets(
-    frame: pl.DataFrame,
-    domains: dict[str, Domain],
-    conditions: Sequence[str],
-    semantics: _Semantics,
-    judge: Judge | None,
-) -> list[_AnswerSet]:
-    sets: list[_AnswerSet] = []
+def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[AnswerSet]:
+    """Extract the answers of every prompt, and pick those of each condition."""
+    domains, conditions = panel.domains, panel.conditions
+    sets: list[AnswerSet] = []
     for (domain_name, prompt_id), rows in sorted(frame.group_by(["domain", "prompt_id"]), key=lambda g: g[0]):
         domain = domains[str(domain_name)]
         sides = {
@@ -471,18 +633,18 @@ def _answer_sets(
                     made[key] = Answers(
                         texts,
                         language=domain.language,
-                        encode=semantics.encode,
+                        encode=encode,
                         behaviours=None if side.behaviours is None else [side.behaviours[i] for i in kept],
                         flags=side.flags,
                         limit=limit,
                         prompt=side.prompt,
-                        judge=judge,
+                        judge=panel.judge,
                         qualities=None if side.qualities is None else [side.qualities[i] for i in kept],
                         valid=side.valid[kept],
                         outputs=len(side.answers),
                         equal_valid=equal_valid,
                     )
-                sets.append(_AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
+                sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
 
 
@@ -567,7 +729,7 @@ def _window(side: _Side) -> int:
     return int(np.quantile(lengths, WINDOW_QUANTILE)) if lengths.size else 0
 
 
-def _sampling(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def sampling_of(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """The settings each checkpoint was sampled with, where all its rows agree."""
     settings: dict[str, dict[str, Any]] = {}
     for (name,), rows in sorted(frame.group_by(["checkpoint"]), key=lambda g: g[0]):

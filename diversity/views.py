@@ -494,6 +494,15 @@ class Answers:
     def __len__(self) -> int:
         return len(self.texts)
 
+    def part(self, places: Sequence[int]) -> Picked:
+        """Return some of the answers, with all that is known of them."""
+        part = Picked([(self, i) for i in places])
+        part.flags, part.prompt, part.judge, part.outputs = self.flags, self.prompt, self.judge, len(places)
+        part.qualities = None if self.qualities is None else [self.qualities[i] for i in places]
+        part.valid = None if self.valid is None else self.valid[list(places)]
+        part.equal_valid = None if self.equal_valid is None else min(self.equal_valid, len(places))
+        return part
+
     def forget(self) -> None:
         """Drop the views that were made; they are made again when asked for."""
         for name in [n for n in vars(self) if isinstance(getattr(type(self), n, None), cached_property)]:

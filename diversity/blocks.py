@@ -1,0 +1,397 @@
+"""Scoring in blocks of prompts: beside each other in several processes, each kept once it is done.
+
+A block is some prompts with all their outputs, told by the table alone. What a block gives depends on nothing else, so
+no number depends on how many processes there are, on which machine a block runs, or on where an earlier run stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, Protocol
+
+import numpy as np
+import polars as pl
+from threadpoolctl import threadpool_limits
+
+from diversity.cache import Cache, code_version, key_of
+from diversity.calibration import Calibration
+from diversity.embedding import Embedder
+from diversity.errors import InputError
+from diversity.scoring import AnswerSet, Panel, Progress, Readings, Semantics, answer_sets, over_prompts, within_prompts
+from diversity.tables import SCORES
+from diversity.views import Answers
+
+BLOCK = 4096  # outputs from which a block is full
+RETRIES = 2  # times that a worker may die before a run gives up
+
+logger = logging.getLogger("diversity")
+
+DRAWN: dict[str, pl.DataType] = {
+    "answers": pl.Int32(),  # equal numbers: one and the same set of answers
+    "checkpoint": pl.String(),
+    "domain": pl.String(),
+    "prompt_id": pl.String(),
+    "condition": pl.String(),
+    "is_drawn": pl.Boolean(),
+    "limit": pl.Int32(),
+    "texts": pl.List(pl.String()),
+    "behaviours": pl.List(pl.String()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a block gives: scores of its prompts, and the answers that measures over all prompts are taken of."""
+
+    rows: pl.DataFrame
+    drawn: pl.DataFrame
+    readings: Readings
+
+    def to_bytes(self) -> bytes:
+        """Return the block as bytes; `from_bytes` is the way back."""
+        vectors = self.readings.vectors
+        read = pl.DataFrame({"text": self.readings.texts}, schema={"text": pl.String()})
+        if vectors is not None and len(vectors):
+            read = read.with_columns(vector=pl.Series(vectors, dtype=pl.Array(pl.Float32(), vectors.shape[1])))
+        parts = []
+        for frame in (self.rows, self.drawn, read):
+            file = io.BytesIO()
+            frame.write_parquet(file, compression="zstd")
+            parts.append(file.getvalue())
+        return struct.pack("<3q", *map(len, parts)) + b"".join(parts)
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Block:
+        """Make a block of what `to_bytes` gave."""
+        file = io.BytesIO(content)
+        lengths = struct.unpack("<3q", file.read(24))
+        rows, drawn, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
+        vectors = read["vector"].to_numpy() if "vector" in read.columns else None
+        return cls(rows, drawn, Readings(read["text"].to_list(), vectors))
+
+
+def measured(
+    frame: pl.DataFrame,
+    panel: Panel,
+    semantics: Semantics,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Scores of all prompts of a Samples frame; arguments as in `score`."""
+    blocks = list(in_blocks(frame))
+    if len(blocks) == 1:
+        # Nothing is kept and nothing is sent: the measures over all prompts find the words and trees ready.
+        sets = answer_sets(frame, panel, (readings := Readings()).encode)
+        readings.hold(semantics.read(sets, _embedding(progress)))
+        with threadpool_limits(1, "blas"):
+            readings.tell(sets, semantics.calibration)
+            rows = list(within_prompts(sets, panel, _scoring(progress)))
+            rows.extend(over_prompts(sets, panel, progress))
+        return pl.DataFrame(rows, schema=pl.Schema(SCORES))
+    engine = engine_for(workers, len(blocks))
+    try:
+        done = list(each_block(blocks, panel, semantics, prompts=_prompts(frame), engine=engine, progress=progress))
+    finally:
+        engine.close()
+    return pl.concat([*(block.rows for block in done), rows_over_prompts(done, panel, semantics, progress)])
+
+
+def _embedding(progress: Progress | None) -> Any:
+    return (lambda done, total: progress("embed", done, total)) if progress else None
+
+
+def _scoring(progress: Progress | None) -> Any:
+    return (lambda done, total: progress("score", done, total)) if progress else None
+
+
+def _prompts(frame: pl.DataFrame) -> int:
+    return frame.select(pl.struct("domain", "prompt_id").n_unique()).item()  # type: ignore[no-any-return]
+
+
+def boundaries(keys: pl.DataFrame) -> pl.DataFrame:
+    """Tell each prompt's block: whole prompts in the order of their names, each block full with 4,096 outputs."""
+    counted = keys.group_by("domain", "prompt_id").len().sort("domain", "prompt_id")
+    before = counted["len"].cum_sum() - counted["len"]
+    return counted.select("domain", "prompt_id", block=(before // BLOCK).cast(pl.Int32))
+
+
+def in_blocks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Cut a Samples frame into blocks."""
+    told = frame.join(
+        boundaries(frame.select("domain", "prompt_id")), on=["domain", "prompt_id"], maintain_order="left"
+    )
+    for block in told["block"].unique().sort():
+        yield told.filter(pl.col("block") == block).drop("block")
+
+
+def each_block(
+    blocks: Iterable[pl.DataFrame],
+    panel: Panel,
+    semantics: Semantics,
+    *,
+    prompts: int,
+    engine: Engine,
+    progress: Progress | None = None,
+) -> Iterator[Block]:
+    """Measure block by block, in their order; those of an earlier run that was the same are taken from the cache."""
+    what = _follows_from(panel, semantics)
+    report, done = _scoring(progress), 0
+    with Cache("scores", what or "", is_used=what is not None) as kept:
+        ahead: deque[_Work] = deque()
+        for frame in chain(blocks, [None]):
+            if frame is not None:
+                ahead.append(_started(frame, panel, semantics, engine, kept))
+            # A few more blocks than there are workers: enough that none waits, few enough to hold.
+            while ahead and (frame is None or len(ahead) > engine.workers + 1):
+                block = _finished(ahead, engine, kept)
+                done += _prompts(ahead.popleft().frame)
+                if report:
+                    report(done, prompts)
+                yield block
+
+
+@dataclass(slots=True)
+class _Work:
+    """A block on its way: its outputs, what it is asked of, and what is or will be known."""
+
+    frame: pl.DataFrame
+    key: bytes
+    known: Block | None = None
+    task: tuple[Any, ...] = ()
+    future: Any = None
+    tries: int = 0
+
+
+def _started(frame: pl.DataFrame, panel: Panel, semantics: Semantics, engine: Engine, kept: Cache) -> _Work:
+    work = _Work(frame, key_of(*_content(frame)))
+    content = kept.get([work.key]).get(work.key)
+    if content is not None:
+        work.known = Block.from_bytes(content)
+    else:
+        readings = Readings()
+        if panel.needs_vectors:
+            readings = semantics.read(answer_sets(frame, panel, readings.encode))
+        work.task = frame, panel, readings, semantics.calibration
+        work.future = engine.submit(measure_block, *work.task)
+    return work
+
+
+def _finished(ahead: deque[_Work], engine: Engine, kept: Cache) -> Block:
+    """Wait for the first block; where a worker died, all that were on their way start again."""
+    work = ahead[0]
+    while work.known is None:
+        try:
+            work.known = engine.result(work.future)
+            kept.put({work.key: work.known.to_bytes()})
+        except engine.lost as error:
+            work.tries += 1
+            if work.tries > RETRIES:
+                first, last = (work.frame.row(i, named=True) for i in (0, -1))
+                raise InputError(
+                    f"a worker died {work.tries} times at the prompts {first['domain']}/{first['prompt_id'][:60]} to "
+                    f"{last['domain']}/{last['prompt_id'][:60]} ({type(error).__name__}): it may have run out of "
+                    "memory; score with --workers 1, what is done is kept"
+                ) from None
+            logger.warning("a worker died (%s): its prompts are measured again", type(error).__name__)
+            engine.restart()
+            for other in ahead:
+                if other.known is None:
+                    other.future = engine.submit(measure_block, *other.task)
+    return work.known
+
+
+def measure_block(frame: pl.DataFrame, panel: Panel, readings: Readings, calibration: Calibration | None) -> Block:
+    """Measure the prompts of one block: what every worker does."""
+    sets = answer_sets(frame, panel, readings.encode)
+    with threadpool_limits(1, "blas"):
+        readings.tell(sets, calibration)
+        rows = pl.DataFrame(list(within_prompts(sets, panel)), schema=pl.Schema(SCORES))
+    return Block(rows, *_drawn(sets, panel, readings))
+
+
+def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, Readings]:
+    """Answers that measures over all prompts need, and their vectors: all of them, or those that are drawn."""
+    rows: list[dict[str, Any]] = []
+    pools = panel.is_pooled and bool(panel.pairs and panel.of_unit("between checkpoints", pooled=True))
+    if not pools and not panel.of_unit("across prompts"):
+        return pl.DataFrame(schema=pl.Schema(DRAWN)), Readings()
+    numbers: dict[int, int] = {}
+    texts: dict[str, None] = {}
+    for each in sets:
+        from_these = panel.drawn_from[each.domain.name]
+        if (
+            each.condition in panel.lean
+            or not len(each.answers)
+            or (not pools and from_these is not None and each.prompt_id not in from_these)
+        ):
+            continue
+        answers = each.answers
+        places = range(len(answers)) if pools else each.order()
+        behaviours = answers.behaviours
+        rows.append(
+            {
+                "answers": numbers.setdefault(id(answers), len(numbers)),
+                "checkpoint": each.checkpoint,
+                "domain": each.domain.name,
+                "prompt_id": each.prompt_id,
+                "condition": each.condition,
+                "is_drawn": not pools,
+                "limit": answers.limit,
+                "texts": [answers.texts[i] for i in places],
+                "behaviours": None if behaviours is None else [behaviours[i] for i in places],
+            }
+        )
+        texts.update(dict.fromkeys(answers.read[i] for i in places))
+    drawn = pl.DataFrame(rows, schema=pl.Schema(DRAWN))
+    if readings.vectors is None:
+        return drawn, Readings()
+    return drawn, Readings(list(texts), readings.vectors[[readings.rows[text] for text in texts]])
+
+
+def rows_over_prompts(
+    blocks: Sequence[Block], panel: Panel, semantics: Semantics, progress: Progress | None = None
+) -> pl.DataFrame:
+    """Scores over all prompts, from what the blocks gave."""
+    texts = [text for block in blocks for text in block.readings.texts]
+    vectors = [block.readings.vectors for block in blocks if block.readings.vectors is not None]
+    readings = Readings()
+    readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
+    sets: list[AnswerSet] = []
+    for block in blocks:
+        made: dict[int, Answers] = {}
+        for row in block.drawn.iter_rows(named=True):
+            domain = panel.domains[row["domain"]]
+            if row["answers"] not in made:
+                made[row["answers"]] = Answers(
+                    row["texts"],
+                    language=domain.language,
+                    encode=readings.encode,
+                    behaviours=row["behaviours"],
+                    limit=row["limit"],
+                    calibration=semantics.calibration,
+                )
+            answers = made[row["answers"]]
+            key = row["checkpoint"], domain, row["prompt_id"], row["condition"]
+            sets.append(AnswerSet(*key, answers, "", is_drawn=row["is_drawn"]))
+    with threadpool_limits(1, "blas"):
+        return pl.DataFrame(list(over_prompts(sets, panel, progress)), schema=pl.Schema(SCORES))
+
+
+def _content(frame: pl.DataFrame) -> Iterator[str | bytes]:
+    """All that a block's outputs say."""
+    for name in sorted(frame.columns):
+        yield name
+        file = io.BytesIO()
+        frame.select(name).write_ipc(file, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
+        yield file.getvalue()
+
+
+def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
+    """All that a block's scores follow from beside its outputs; None where others than this package have a say."""
+    own = [*(m.function for m in panel.metrics), *(type(d) for d in panel.domains.values())]
+    modules = {getattr(getattr(each, "func", each), "__module__", None) or "" for each in own}
+    embedder, curve = semantics.embedder, semantics.calibration
+    if panel.judge or not all(module.startswith("diversity.") for module in modules):
+        return None
+    if embedder is not None and (type(embedder) is not Embedder or curve is None):
+        return None
+    what = [
+        code_version(),
+        [(m.name, m.version) for m in panel.metrics],
+        [(d.name, d.version, type(d).__qualname__, d.prompts) for d in panel.domains.values()],
+        [panel.conditions, sorted(panel.lean), panel.pairs, panel.is_pooled],
+        [(name, sorted(of)) for name, of in sorted(panel.drawn_from.items()) if of is not None],
+        semantics.signature,
+    ]
+    return key_of(repr(what)).hex()
+
+
+class Engine(Protocol):
+    """Who measures blocks: one process, several, or several machines."""
+
+    workers: int
+    lost: tuple[type[BaseException], ...]
+
+    def submit(self, task: Callable[..., Block], *details: Any) -> Any:
+        """Start a task; returns what `result` waits for."""
+
+    def result(self, future: Any) -> Block:
+        """Wait for a task; raises one of `lost` where its worker died."""
+
+    def restart(self) -> None:
+        """Begin again after a worker died."""
+
+    def close(self) -> None:
+        """Let all workers go."""
+
+
+class Here:
+    """Measuring in this process alone."""
+
+    workers = 0
+    lost: tuple[type[BaseException], ...] = ()
+
+    def submit(self, task: Callable[..., Block], *details: Any) -> Callable[[], Block]:
+        """Put the task off until its result is asked for."""
+        return partial(task, *details)
+
+    def result(self, future: Callable[[], Block]) -> Block:
+        """Do the task."""
+        return future()
+
+    def restart(self) -> None:
+        """There is nothing to restart."""
+
+    def close(self) -> None:
+        """There is no one to let go."""
+
+
+class Processes:
+    """Several processes of this machine; none of them reads the running script again."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        from loky.process_executor import BrokenProcessPool
+
+        self.lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+        self._pool: Any = None
+
+    def submit(self, task: Callable[..., Block], *details: Any) -> Any:
+        """Send a task to a process."""
+        from loky import ProcessPoolExecutor
+
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, env={"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"})
+        return self._pool.submit(task, *details)
+
+    def result(self, future: Any) -> Block:
+        """Wait for a task."""
+        return future.result()  # type: ignore[no-any-return]
+
+    def restart(self) -> None:
+        """Start other processes."""
+        self.close()
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool = None
+
+
+def engine_for(workers: int | None, blocks: int) -> Engine:
+    """Choose who measures so many blocks; by default every processor where there is more than one block."""
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}: give 1 or more")
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    count = min(workers or found, blocks)
+    return Here() if count == 1 else Processes(count)

@@ -1,0 +1,236 @@
+"""Blocks of prompts: no score depends on how the prompts are cut, who measures them, or where a run was stopped."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from diversity import blocks, read_scores, score, scoring, streaming
+from diversity.errors import InputError
+from diversity.stats import pair_mean
+from diversity.tables import read_samples
+
+WORDS = ["a", "cat", "dog", "sat", "ran", "by", "on", "under", "blue", "red", "old", "new", "house", "tree", "often"]
+PAIR = ("one", "two")
+
+
+def _table(prompts=12, n=5, seed=0):
+    rng = np.random.default_rng(seed)
+    return pl.DataFrame(
+        [
+            {
+                "checkpoint": checkpoint,
+                "domain": domain,
+                "prompt_id": f"p{p:02}",
+                "prompt": f"question {p}",
+                "sample_index": k,
+                "output": " ".join(rng.choice(WORDS, 20 + int(rng.integers(20)))),
+            }
+            for checkpoint in PAIR
+            for domain in ("story", "brainstorm")
+            for p in range(prompts)
+            for k in range(n)
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def names():
+    from diversity.registry import metrics
+
+    across = [m.name for m in metrics().values() if m.unit == "across prompts" and m.needs == "words"]
+    between = [m.name for m in metrics().values() if m.unit == "between checkpoints" and m.needs != "vectors"]
+    return ["words", "valid", "distinct_2", "lexical.similarity", "syntactic.similarity", *across[:3], *between]
+
+
+@pytest.fixture(scope="module")
+def whole(names):
+    return score(_table(), metrics=names, pairs=[PAIR], workers=1)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 40)
+    monkeypatch.setattr(streaming, "FROM", 10)
+    monkeypatch.setattr(streaming, "SLICE", 33)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIVERSITY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DIVERSITY_NO_CACHE")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "samples.parquet"
+    _table().sample(fraction=1, shuffle=True, seed=1).write_parquet(path)
+    return path
+
+
+def test_all_units_are_there(whole):
+    found = whole.frame.filter(pl.col("value").is_not_null())
+    assert {"one", "two", "one → two"} == set(found["checkpoint"])
+    assert {"*", "*/without 03", "p03"} <= set(found["prompt_id"])
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_score_depends_on_blocks_or_processes(whole, names, workers):
+    assert len(list(blocks.in_blocks(_table()))) == 6
+    assert score(_table(), metrics=names, pairs=[PAIR], workers=workers).frame.equals(whole.frame)
+
+
+def test_a_prompt_is_never_cut():
+    keys = pl.DataFrame({"domain": ["d"] * 9000, "prompt_id": ["a"] * 5000 + ["b"] * 10 + ["c"] * 3990})
+    assert blocks.boundaries(keys)["block"].to_list() == [0, 1, 1]
+
+
+@pytest.mark.usefixtures("small_blocks", "cache")
+def test_from_file_to_file_the_scores_are_the_same_and_found_again(whole, names, file, tmp_path, monkeypatch):
+    out = tmp_path / "scores.parquet"
+    assert streaming.score_file(file, out, metrics=names, pairs=[PAIR], workers=1) == len(whole)
+    found = read_scores(out)
+    assert found.frame.equals(whole.frame)
+    assert found.provenance == score(read_samples(file), metrics=["words"]).provenance
+    monkeypatch.setattr(blocks, "within_prompts", lambda *_: pytest.fail("is measured again"))
+    streaming.score_file(file, tmp_path / "again.parquet", metrics=names, pairs=[PAIR], workers=1)
+    assert (tmp_path / "again.parquet").read_bytes() == out.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.parquet", "cache", "samples.parquet", "scores.parquet"]
+
+
+@pytest.mark.usefixtures("small_blocks", "cache")
+def test_an_interrupted_run_goes_on_where_it_stopped(whole, names, monkeypatch):
+    measured, real = [], blocks.measure_block
+
+    def stopping(frame, *rest):
+        if len(measured) == 3:
+            raise KeyboardInterrupt
+        measured.append(frame["prompt_id"][0])
+        return real(frame, *rest)
+
+    monkeypatch.setattr(blocks, "measure_block", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        score(_table(), metrics=names, pairs=[PAIR], workers=1)
+    measured.append("the fourth may be measured now")
+    assert score(_table(), metrics=names, pairs=[PAIR], workers=1).frame.equals(whole.frame)
+    assert len(measured) == 3 + 1 + 3
+
+
+@pytest.mark.usefixtures("small_blocks", "cache")
+def test_other_metrics_conditions_and_outputs_are_not_taken_for_the_same():
+    first = score(_table(), metrics=["words"], workers=1)
+    assert "distinct_2" in score(_table(), metrics=["distinct_2"], workers=1).frame["metric"]
+    assert set(score(_table(), metrics=["words"], conditions=["all"], workers=1).frame["condition"]) == {"all"}
+    changed = _table().with_columns(pl.col("output") + " more")
+    assert not score(changed, metrics=["words"], workers=1).frame.equals(first.frame)
+
+
+def _dies_once(frame, mark, *rest):
+    if not Path(mark).exists() and frame["prompt_id"][0] == "p04":
+        Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return blocks.measure_block(frame, *rest)
+
+
+def _dies(frame, *rest):
+    del frame, rest
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_killed_worker_loses_nothing(whole, names, tmp_path, monkeypatch):
+    mark, submit = str(tmp_path / "mark"), blocks.Processes.submit
+    monkeypatch.setattr(
+        blocks.Processes, "submit", lambda self, _, frame, *rest: submit(self, _dies_once, frame, mark, *rest)
+    )
+    assert score(_table(), metrics=names, pairs=[PAIR], workers=2).frame.equals(whole.frame)
+    assert Path(mark).exists()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_worker_that_dies_every_time_is_an_error_that_names_the_prompts(monkeypatch):
+    monkeypatch.setattr(blocks, "RETRIES", 0)
+    submit = blocks.Processes.submit
+    monkeypatch.setattr(blocks.Processes, "submit", lambda self, _, *rest: submit(self, _dies, *rest))
+    with pytest.raises(InputError, match=r"worker died 1 times at the prompts brainstorm/p00 to brainstorm/p03"):
+        score(_table(), metrics=["words"], workers=2)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_file_that_changes_is_noticed(file, tmp_path, monkeypatch):
+    real = streaming._sort_into_blocks
+
+    def changing(*given):
+        real(*given)
+        _table(seed=1).write_parquet(file)
+
+    monkeypatch.setattr(streaming, "_sort_into_blocks", changing)
+    with pytest.raises(InputError, match="changed while it was read"):
+        streaming.score_file(file, tmp_path / "scores.parquet", metrics=["words"])
+    assert [p.name for p in tmp_path.iterdir()] == ["samples.parquet"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_full_disk_is_one_clear_error_and_leaves_nothing(file, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
+    with pytest.raises(InputError, match=r"scores.parquet: cannot be written \(No space left on device\)"):
+        streaming.score_file(file, tmp_path / "scores.parquet", metrics=["words"])
+    assert [p.name for p in tmp_path.iterdir()] == ["samples.parquet"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_corrupt_file_is_one_clear_error(file, tmp_path):
+    content = bytearray(file.read_bytes())
+    content[200:2000] = bytes(1800)
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"samples.parquet: not readable parquet|not a readable parquet"):
+        streaming.score_file(file, tmp_path / "scores.parquet", metrics=["words"])
+
+
+def test_pairs_of_very_many_answers_are_taken_within_parts(monkeypatch):
+    table = _table(prompts=1, n=300).filter(pl.col("domain") == "story")
+    exact = score(table, metrics=["lexical.similarity", "ngram_vendi"], conditions=["all"])
+    monkeypatch.setattr(scoring, "LARGE", 64)
+    parted = score(table, metrics=["lexical.similarity", "ngram_vendi", "words"], conditions=["all"])
+    one, other = (
+        s.frame.filter(metric="lexical.similarity", checkpoint="one").row(0, named=True) for s in (exact, parted)
+    )
+    assert other["note"] == "pairs within 4 parts of 300 answers"
+    assert other["n"] == 300
+    assert abs(one["value"] - other["value"]) < 4 * other["se"]
+    assert one["se"] < other["se"] < 3 * one["se"]
+    assert parted.frame.filter(metric="words", checkpoint="one")["note"].item() is None
+    assert parted.frame.filter(metric="ngram_vendi", checkpoint="one")["note"].item() == "a random 64 of 300 answers"
+
+
+def test_the_mean_over_parts_is_unbiased():
+    """Averaged over all ways to cut a set into two parts, the mean within parts is the mean over all pairs."""
+    from itertools import combinations
+
+    rng = np.random.default_rng(0)
+    matrix = rng.random((6, 6))
+    matrix = (matrix + matrix.T) / 2
+    cuts = [(list(a), [i for i in range(6) if i not in a]) for a in combinations(range(6), 3)]
+    means = [np.mean([pair_mean(matrix[np.ix_(part, part)])[0] for part in cut]) for cut in cuts]
+    assert np.mean(means) == pytest.approx(pair_mean(matrix)[0], abs=1e-12)
+
+
+def test_samples_of_a_pattern_are_one_table(tmp_path, names, whole, monkeypatch):
+    monkeypatch.setattr(streaming, "FROM", 10)
+    for (name,), part in _table().group_by("checkpoint"):
+        part.write_parquet(tmp_path / f"{name}.parquet")
+    streaming.score_file(tmp_path / "*.parquet", tmp_path / "out" / "scores", metrics=names, pairs=[PAIR])
+    (tmp_path / "out" / "scores").rename(tmp_path / "all.parquet")
+    assert read_scores(tmp_path / "all.parquet").frame.equals(whole.frame)
+
+
+def test_samples_by_address_are_read_where_they_are(file, names, whole, tmp_path):
+    streaming.score_file(f"file://{file}", tmp_path / "scores.parquet", metrics=names, pairs=[PAIR])
+    assert read_scores(tmp_path / "scores.parquet").frame.equals(whole.frame)

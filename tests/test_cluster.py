@@ -1,0 +1,50 @@
+"""Scoring on a Ray cluster; where ray is installed (it is large, and not a part of `dev`)."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from diversity import blocks, streaming
+from diversity.cluster import Ray
+from diversity.errors import MissingExtra
+
+from .test_blocks import PAIR, _table
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingExtra, match=r"pip install \"diversity-shift\[cluster\]\""):
+        Ray()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(blocks, "BLOCK", 40)
+    monkeypatch.setattr(streaming, "FROM", 10)
+    _table().write_parquet(tmp_path / "samples.parquet")
+    options = {"metrics": ["words", "lexical.similarity", "ttr", "vendi.across"], "pairs": [PAIR]}
+    streaming.score_file(tmp_path / "samples.parquet", tmp_path / "here", workers=1, **options)
+
+    ray.init(num_cpus=3, include_dashboard=False, logging_level="error", log_to_driver=False)
+    try:
+        engine, submit = Ray(), Ray.submit
+        mark = tmp_path / "mark"
+        measure = blocks.measure_block
+
+        def dies(*details):
+            if not Path(mark).exists():
+                Path(mark).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return measure(*details)
+
+        monkeypatch.setattr(Ray, "submit", lambda self, _, *rest: submit(self, dies, *rest))
+        streaming.score_file(tmp_path / "samples.parquet", tmp_path / "there", engine=engine, **options)
+        engine.close()
+    finally:
+        ray.shutdown()
+    assert mark.exists()
+    assert (tmp_path / "there").read_bytes() == (tmp_path / "here").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
