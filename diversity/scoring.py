@@ -35,6 +35,7 @@ ARROW = " → "  # joins the names of two checkpoints in the column checkpoint o
 
 logger = logging.getLogger("diversity")
 Progress = Callable[[str, int, int], None]
+Watch = Callable[[str, str, Mapping[str, Answers]], None]
 # Results by the identity of the answers and the name of the metric.
 _Measured = dict[tuple[int | str, ...], Any]
 
@@ -49,6 +50,7 @@ def score(
     judge: Judge | None = None,
     execute: bool | str = False,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Scores:
     """Measure every prompt's answers, each checkpoint apart, and what lies across prompts and between checkpoints.
 
@@ -76,6 +78,9 @@ def score(
         read and write your files; see `diversity.execution`.
     progress : callable, optional
         Called with (what, done, total).
+    watch : callable, optional
+        Called with (domain, prompt_id, answers of each checkpoint) for every prompt while their views are at hand;
+        empty answers are left out.
 
     Returns
     -------
@@ -118,6 +123,9 @@ def score(
         for each in of_prompt:
             rows.extend(each.rows(within, measured))
         rows.extend(_between(of_prompt, [m for m in between if not m.pooled], pairs, measured))
+        if watch:
+            domain = of_prompt[0].domain.name
+            watch(domain, of_prompt[0].prompt_id, {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL})
         # Views are many times the size of the texts: those of one prompt at a time are kept.
         for each in of_prompt:
             each.answers.forget()

@@ -16,6 +16,7 @@ import polars as pl
 
 from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
+from diversity.drilldown import Drilldown, check_choice
 from diversity.errors import InputError, NotComparable
 from diversity.registry import Metric, find_domain, find_metric
 from diversity.scoring import ALL, ARROW, CONDITIONS, MATCHED, VALID, Progress, score
@@ -62,6 +63,8 @@ class Shift:
         Per prompt: its text, and pre and post of every headline facet and guard.
     examples : list of dict
         Outputs of the prompts that shifted most.
+    drilldown : list of dict
+        What a reader needs to look at single prompts: their outputs and what `diversity.drilldown` says of them.
     pre, post : str
         Names of the two checkpoints.
     settings, provenance : dict
@@ -76,6 +79,7 @@ class Shift:
     provenance: Mapping[str, Any]
     prompts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     examples: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    drilldown: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def table(self) -> pl.DataFrame:
         """Return the whole Shift table."""
@@ -108,6 +112,7 @@ class Shift:
             "verdicts": self.judged.to_dicts(),
             "prompts": list(self.prompts),
             "examples": list(self.examples),
+            "drilldown": list(self.drilldown),
         }
 
     @classmethod
@@ -124,6 +129,7 @@ class Shift:
             provenance=record["provenance"],
             prompts=record["prompts"],
             examples=record["examples"],
+            drilldown=record.get("drilldown", []),
         )
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -203,6 +209,7 @@ def compare(
     seed: int = 0,
     allow_settings_differ: bool = False,
     execute: bool | str = False,
+    outputs: str | None = None,
     progress: Progress | None = None,
 ) -> Shift:
     """Compare a checkpoint before tuning with one after, prompt by prompt.
@@ -219,6 +226,9 @@ def compare(
         Seed of the bootstrap and of the permutation.
     allow_settings_differ : bool
         Compare although temperature, top-p or the token limit differ.
+    outputs : "all", "top" or "none", optional
+        Of which prompts the outputs are kept for the report: all, the ten most shifted of each domain, or none.
+        Default: all, or the top where they have more than 32 million characters.
 
     Returns
     -------
@@ -231,7 +241,9 @@ def compare(
     """
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
+    check_choice(outputs)
     samples: pl.DataFrame | None = None
+    drilldown: Drilldown | None = None
     if execute and (isinstance(pre, Scores) or isinstance(post, Scores)):
         raise InputError("scores hold no programs to execute: give samples, or execute when you score them")
     if isinstance(pre, Scores) and isinstance(post, Scores):
@@ -252,6 +264,7 @@ def compare(
         _check_prompts(before, after)
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
+        drilldown = None if outputs == "none" else Drilldown(both.frame, names)
         scored = score(
             both,
             metrics=metrics,
@@ -260,12 +273,14 @@ def compare(
             embedder=embedder,
             execute=execute,
             progress=progress,
+            watch=drilldown,
         )
         scores, provenance = scored.frame, dict(scored.provenance)
     if not allow_settings_differ:
         _check_settings(provenance["sampling"], names)
     settings = {"m": REFERENCE_SIZE, "margin": margin, "replicates": REPLICATES, "seed": seed, "level": 0.95}
-    return _compared(scores, names, settings, provenance, samples)
+    shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
+    return replace(shift, drilldown=drilldown.select(shift.prompts, outputs)) if drilldown else shift
 
 
 def _one(frame: pl.DataFrame, side: str) -> pl.DataFrame:
