@@ -19,7 +19,7 @@ from markupsafe import Markup
 from diversity.drilldown import chosen
 from diversity.errors import UnknownName
 from diversity.registry import find_metric
-from diversity.reports import methods, notation, sentences, svg
+from diversity.reports import figures, methods, notation, sentences, svg
 from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
 from diversity.reports.plaintext import cut, one_line, visible
 
@@ -63,8 +63,12 @@ def render(shift: Shift, *, outputs: str = "all") -> str:
         script=Markup(script),  # noqa: S704 - package data
         domains=domains,
         held=held,
+        outputs_left_out=outputs == "none",
+        stages=told.stage_words,
+        share_narrowed=_share_narrowed,
+        forest=_packed(figures.forest(shift)) if domains else "",
         drill=_drill_index(shift, held, domains),
-        packs=_packs(shift, told, held, domains),
+        packs=_packs(shift, held, domains),
         facets=_facets(told),
         scale=svg.change_scale(_ends(told), told.margin),
         definitions=_definitions(told),
@@ -153,6 +157,7 @@ class _Prompt:
     words: tuple[float | None, float | None]
     valid: tuple[float | None, float | None]
     example: str | None
+    number: int | None
 
     @property
     def ratio(self) -> float:
@@ -211,7 +216,7 @@ class _Domain:
         ident = f"d{number}"
         examples = [_example(f"{ident}-e{i}", e, domain, told) for i, e in enumerate(domain.examples, 1)]
         known = {e.prompt_id: e.ident for e in examples}
-        known |= {prompt_id: f"prompt-{n}" for (name, prompt_id), n in numbers.items() if name == domain.name}
+        own = {prompt_id: n for (name, prompt_id), n in numbers.items() if name == domain.name}
         languages = shift.provenance.get("languages") or {}
         return cls(
             ident=ident,
@@ -221,12 +226,22 @@ class _Domain:
                 _Facet(row=row, ident=f"{ident}-f{i}", pairs=_pairs(domain, str(row["facet"])))
                 for i, row in enumerate(domain.facets, 1)
             ],
-            prompts=_prompts(domain, known),
+            prompts=_prompts(domain, known, own),
             examples=examples,
             measures=[_measure(r, _definition(r["metric"])) for r in sorted(domain.metrics, key=_reading_order)],
             conditions=_conditions(domain),
             frontier=_frontiers(ident, domain.name, shift),
         )
+
+    @property
+    def measured_facets(self) -> list[str]:
+        """The words for the facets that anything was measured in."""
+        return list(dict.fromkeys(m.facet for m in self.measures))
+
+    @property
+    def units(self) -> list[str]:
+        """The units of what was measured."""
+        return list(dict.fromkeys(m.unit for m in self.measures if m.unit))
 
     @property
     def plain_measures(self) -> list[_Measure]:
@@ -284,6 +299,15 @@ def _frontiers(ident: str, domain: str, shift: Shift) -> list[_Frontier]:
     return found
 
 
+def _share_narrowed(row: Row) -> str:
+    """The share of prompts that narrowed, with its interval where there is one."""
+    low, high = row.get("share_low"), row.get("share_high")
+    said = notation.share(row["share_narrowed"])
+    if low is None or high is None:
+        return said
+    return f"{said} ({notation.percent(low, signed=False)} to {notation.percent(high, signed=False)})"
+
+
 def _conditions(domain: DomainOutline) -> list[str]:
     """The conditions under which something was measured, those that are known first."""
     found = dict.fromkeys(r["condition"] for r in domain.metrics)
@@ -292,7 +316,7 @@ def _conditions(domain: DomainOutline) -> list[str]:
 
 def _packed(value: Any) -> str:
     """A value as JSON, deflated, in base64: nothing of it is markup, and it takes a third of the room."""
-    text = json.dumps(_clean(value), separators=(",", ":"), ensure_ascii=False, default=str)
+    text = json.dumps(_clean(value), separators=(",", ":"), ensure_ascii=False, default=str, sort_keys=True)
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
@@ -309,13 +333,11 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _packs(
-    shift: Shift, told: Outline, held: Sequence[Mapping[str, Any]], domains: Sequence[_Domain]
-) -> list[tuple[str, str]]:
+def _packs(shift: Shift, held: Sequence[Mapping[str, Any]], domains: Sequence[_Domain]) -> list[tuple[str, str]]:
     """What the script unpacks: the data behind the figures, the measures of each domain, the prompts' outputs."""
     frame = shift.table()
     packs: dict[str, Any] = {
-        "data": {
+        "pack-data": {
             "shift": {"columns": frame.columns, "rows": [list(row) for row in frame.iter_rows()]},
             "verdicts": {
                 "columns": shift.verdicts().columns,
@@ -332,7 +354,7 @@ def _packs(
     }
     for d in domains:
         # In the order of the table's columns, for the script to fill rows with.
-        packs[f"{d.ident}-measures"] = [
+        packs[f"pack-{d.ident}-measures"] = [
             [
                 *(m.condition, m.is_effective, m.anchor, m.name, m.pre, m.post, m.shift, m.interval, m.p, m.verdict),
                 *(svg.slug(m.verdict) if m.verdict in sentences.SYMBOLS else "", m.facet, m.unit, m.higher),
@@ -346,7 +368,6 @@ def _packs(
         text = texts.get((entry["domain"], entry["prompt_id"])) or ""
         shown = {side: [cut(o, OUTPUT_LIMIT) for o in entry[side]] for side in ("pre", "post")}
         packs[f"prompt-{number}"] = {**entry, **shown, "prompt": cut(text, 4 * PROMPT_LIMIT)}
-    del told
     return [(name, _packed(value)) for name, value in packs.items()]
 
 
@@ -360,7 +381,7 @@ def _drill_index(shift: Shift, held: Sequence[Mapping[str, Any]], domains: Seque
         values = prompt.get("values") or {}
         facets = [
             [sentences.facet_word(name.removesuffix(".effective")), *notation.effective(pair["pre"], pair["post"])]
-            for name, pair in values.items()
+            for name, pair in sorted(values.items(), key=lambda v: _facet_order(v[0].removesuffix(".effective")))
             if name.endswith(".effective") and pair.get("pre") is not None and pair.get("post") is not None
         ]
         text = prompt.get("prompt") or entry["prompt_id"]
@@ -390,7 +411,7 @@ def _pairs(domain: DomainOutline, facet: str) -> list[tuple[str, float, float]]:
     return [(one_line(p["prompt"] or p["prompt_id"], 60), *values) for p, values in held if values]
 
 
-def _prompts(domain: DomainOutline, examples: Mapping[str, str]) -> list[_Prompt]:
+def _prompts(domain: DomainOutline, examples: Mapping[str, str], numbers: Mapping[str, int]) -> list[_Prompt]:
     """The prompts with both values of the leading facet, the most narrowed first."""
     facet = f"{domain.lead['facet']}.effective"
     prompts = []
@@ -408,6 +429,7 @@ def _prompts(domain: DomainOutline, examples: Mapping[str, str]) -> list[_Prompt
                 words=(words.get("pre"), words.get("post")),
                 valid=(valid.get("pre"), valid.get("post")),
                 example=examples.get(prompt["prompt_id"]),
+                number=numbers.get(prompt["prompt_id"]),
             )
         )
     return sorted(prompts, key=lambda p: (p.ratio, p.prompt_id))
@@ -482,6 +504,11 @@ def _definition(name: str) -> _Definition | None:
 def _definitions(told: Outline) -> list[_Definition]:
     names = dict.fromkeys(r["metric"] for domain in told.domains for r in domain.metrics)
     return [d for d in map(_definition, names) if d]
+
+
+def _facet_order(facet: str) -> tuple[int, str]:
+    known = list(sentences.FACETS)
+    return (known.index(facet) if facet in known else len(known)), facet
 
 
 def _reading_order(row: Row) -> tuple[int, bool, bool, str, int]:
