@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import unicodedata
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -19,7 +21,8 @@ from diversity.calibration import Calibration
 from diversity.corpus import Score, across_prompts, between_checkpoints, pooled
 from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
-from diversity.errors import InputError, MissingExtra
+from diversity.errors import DiversityError, InputError, MissingExtra
+from diversity.layout import without_format
 from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
@@ -28,7 +31,11 @@ from diversity.tables import SCORES, Samples, Scores
 from diversity.views import WORD, Answers, Judge, Undefined
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
-CONDITIONS = (ALL, VALID, MATCHED)
+DEDUPLICATED, STRIPPED, UNTRUNCATED = "deduplicated", "format-stripped", "untruncated"
+CONDITIONS = (ALL, VALID, MATCHED, DEDUPLICATED, STRIPPED, UNTRUNCATED)
+# Asked of the headlines alone in the default panel: whether a verdict stands, not sixty further measures.
+SENSITIVITIES = frozenset({DEDUPLICATED, STRIPPED, UNTRUNCATED})
+CUT_SHORT = frozenset({"length", "max_tokens", "error", "abort", "content_filter"})  # finish reasons that are no end
 SHORTEST_WINDOW = 16  # words below which a matched window says little
 WINDOW_QUANTILE = 0.2
 ARROW = " → "  # joins the names of two checkpoints in the column checkpoint of a score between them
@@ -62,8 +69,11 @@ def score(
     metrics : "default" or a list of names, aliases, facets and units
         "default" is the default panel. A facet stands for its part of it, a unit ("across prompts") for all metrics
         of that unit.
-    conditions : subset of "all", "valid", "length-matched"
-        Which answers are measured: all; those that pass the domain's check; all, cut to a common length.
+    conditions : subset of `CONDITIONS`
+        Which answers are measured: "all"; "valid", those that pass the domain's check; "length-matched", all, cut to
+        a common length; "deduplicated", equal texts (but for white space) counted once a prompt; "format-stripped",
+        prose without markdown; "untruncated", without those that the token limit or an error ended. Of the default
+        panel the last three measure the headline metrics only.
     pairs : sequence of (pre, post)
         Names of checkpoints to measure one against the other. Their scores carry the checkpoint "pre → post".
     embedder : Embedder or str, optional
@@ -101,7 +111,7 @@ def score(
         from diversity.execution import execute as run
 
         samples = run(samples, mode="bubblewrap" if execute is True else execute, progress=progress)
-    wanted = _wanted(metrics)
+    wanted = [replace(m, function=_watched(m)) for m in _wanted(metrics)]
     unknown = [c for c in conditions if c not in CONDITIONS]
     if unknown:
         raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
@@ -115,14 +125,17 @@ def score(
     of_unit = {unit: [m for m in wanted if m.unit == unit] for unit in UNITS}
     within = of_unit["within output"] + of_unit["within prompt"]
     between = of_unit["between checkpoints"]
+    headlines = [m for m in within if m.headline]
+    lean = SENSITIVITIES if metrics == "default" else frozenset()
     rows: list[dict[str, Any]] = []
     done = 0
     for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
         of_prompt = list(group)
         measured: _Measured = {}
         for each in of_prompt:
-            rows.extend(each.rows(within, measured))
-        rows.extend(_between(of_prompt, [m for m in between if not m.pooled], pairs, measured))
+            rows.extend(each.rows(headlines if each.condition in lean else within, measured))
+        whole = [s for s in of_prompt if s.condition not in lean]
+        rows.extend(_between(whole, [m for m in between if not m.pooled], pairs, measured))
         if watch:
             domain = of_prompt[0].domain.name
             watch(domain, of_prompt[0].prompt_id, {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL})
@@ -132,7 +145,8 @@ def score(
         done += len(of_prompt)
         if progress:
             progress("score", done, len(sets))
-    rows.extend(_over_prompts(sets, of_unit["across prompts"], [m for m in between if m.pooled], pairs, progress))
+    whole = [s for s in sets if s.condition not in lean]
+    rows.extend(_over_prompts(whole, of_unit["across prompts"], [m for m in between if m.pooled], pairs, progress))
     provenance = {
         "package": __version__,
         "samples": dict(samples.provenance),
@@ -176,6 +190,31 @@ def _wanted(names: str | Sequence[str]) -> list[Metric]:
             found = [find_metric(name)]
         chosen |= {m.name: m for m in found}
     return list(chosen.values())
+
+
+def _watched(metric: Metric) -> Callable[..., float | NDArray[np.float64]]:
+    """Wrap a metric's function: one that fails, as a metric of another package may, costs its own score alone."""
+    warned = False
+
+    def measure(*answers: Any) -> float | NDArray[np.float64]:
+        nonlocal warned
+        try:
+            result = metric.function(*answers)
+            if not isinstance(result, np.ndarray):
+                return float(result)
+            if result.ndim != 2 or result.shape[0] != result.shape[1]:
+                raise ValueError(f"an array of shape {result.shape}, neither a number nor n x n")
+            return result
+        except (Undefined, DiversityError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:80]
+            if not warned:
+                warnings.warn(f"metric '{metric.name}' failed ({reason}): its scores are null", stacklevel=2)
+            warned = True
+            raise Undefined(f"the metric failed: {reason}") from error
+
+    return measure
 
 
 def _check_pairs(
@@ -424,14 +463,20 @@ def _answer_sets(
         equal_valid = min(int(side.valid.sum()) for side in sides.values())
         for checkpoint, side in sides.items():
             side.measure_against(window)
-            made: dict[tuple[bytes, int | None], Answers] = {}
+            made: dict[tuple[bytes, int | None, bool], Answers] = {}
             for condition in conditions:
                 kept, note, limit = side.under(condition, window)
-                # Where all answers are valid the two conditions are one set, measured once.
-                key = kept.tobytes(), limit
+                texts = [side.answers[i] for i in kept]
+                stripped = False
+                # Layout is what a program is made of: its answer is what stood in the fence already.
+                if condition == STRIPPED and not domain.language:
+                    bare = [without_format(text) for text in texts]
+                    texts, stripped = bare, bare != texts
+                # Where all answers are valid, different, unformatted or finished, the conditions are one set.
+                key = kept.tobytes(), limit, stripped
                 if key not in made:
                     made[key] = Answers(
-                        [side.answers[i] for i in kept],
+                        texts,
                         language=domain.language,
                         encode=semantics.encode,
                         behaviours=None if side.behaviours is None else [side.behaviours[i] for i in kept],
@@ -458,6 +503,7 @@ class _Side:
     behaviours: list[str | None] | None
     qualities: list[float] | None
     prompt: str | None
+    is_whole: NDArray[np.bool_]  # not known to be cut short
 
     @classmethod
     def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str) -> _Side:
@@ -470,6 +516,7 @@ class _Side:
         flags["valid"] = np.array(valid, dtype=bool)
         if "finish_reason" in rows.columns and rows["finish_reason"].null_count() == 0:
             flags["truncated"] = (rows["finish_reason"] == "length").to_numpy()
+        reasons = rows["finish_reason"].to_list() if "finish_reason" in rows.columns else [None] * len(rows)
         behaviours: list[str | None]
         if "behaviour" in rows.columns:
             behaviours = rows["behaviour"].cast(pl.String).to_list()
@@ -488,6 +535,7 @@ class _Side:
             None if all(b is None for b in behaviours) else behaviours,
             None if None in qualities else qualities,
             asked or (prompt.prompt if prompt else None),
+            np.array([reason not in CUT_SHORT for reason in reasons], dtype=bool),
         )
 
     @property
@@ -507,6 +555,12 @@ class _Side:
         if condition == VALID:
             return np.flatnonzero(self.valid), "", None
         kept = np.flatnonzero(~self.flags["empty"])
+        if condition == UNTRUNCATED:
+            return kept[self.is_whole[kept]], "", None
+        if condition == DEDUPLICATED:
+            folded = [" ".join(unicodedata.normalize("NFC", self.answers[i]).split()) for i in kept]
+            first = dict(reversed(list(zip(folded, kept, strict=True))))
+            return np.sort(np.fromiter(first.values(), dtype=np.int64, count=len(first))), "", None
         if condition != MATCHED:
             return kept, "", None
         if window < SHORTEST_WINDOW:

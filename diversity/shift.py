@@ -19,7 +19,7 @@ from diversity.corpus import ALL_PROMPTS
 from diversity.drilldown import Drilldown, check_choice
 from diversity.errors import InputError, NotComparable
 from diversity.registry import Metric, find_domain, find_metric
-from diversity.scoring import ALL, ARROW, CONDITIONS, MATCHED, VALID, Progress, score
+from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score
 from diversity.stats import (
     FLOOR,
     MARGIN,
@@ -27,13 +27,20 @@ from diversity.stats import (
     REPLICATES,
     Estimate,
     effective,
+    beyond_noise,
+    drop_out,
+    effect_size,
     heterogeneity,
+    heterogeneity_p,
     holm,
+    influence,
+    is_heterogeneous,
     jackknife,
     log_ratio,
     mean_difference,
     prompts_to_decide,
     verdict,
+    wilson,
 )
 from diversity.tables import SCORES_KEY, SHIFT, Samples, Scores
 from diversity.views import NO_BEHAVIOUR
@@ -41,7 +48,7 @@ from diversity.views import NO_BEHAVIOUR
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
 
-SCHEMA = 1
+SCHEMA = 2
 REFERENCE_SIZE = 16
 SETTINGS_THAT_MUST_AGREE = ("temperature", "top_p", "max_tokens")
 EXAMPLE_PROMPTS, EXAMPLE_OUTPUTS, EXAMPLE_CHARACTERS = 3, 16, 4000
@@ -55,8 +62,9 @@ class Shift:
     ----------
     frame : polars.DataFrame
         The Shift table: one row a domain x metric x condition (columns in `diversity.tables.SHIFT`).
-        A facet's headline row (`lexical.effective` …) has effective numbers in `pre` and `post` and their log
-        ratio in `shift`, `ci_low` and `ci_high`; other rows are post minus pre in the metric's own unit.
+        A facet's headline row (`lexical.effective` …) has effective numbers in `pre` and `post`, their log ratio in
+        `shift`, `ci_low` and `ci_high`, which is the declared scale of the verdict, and post minus pre of the mean
+        dissimilarity in `difference`; other rows are post minus pre in the metric's own unit.
     judged : polars.DataFrame
         One row a domain x facet; see `verdicts`.
     prompts : list of dict
@@ -91,7 +99,15 @@ class Shift:
         `relative`, `relative_low` and `relative_high` are the change of the effective number as a fraction.
         `runs` says whether the shift goes with or against what the domain rewards. `confounded_by` names
         conditions under which the sign flips, `lost_under` those under which the verdict is not reached,
-        `untested_under` those that leave too few prompts to tell.
+        `untested_under` those that leave too few prompts to tell. Without copies ("deduplicated") a verdict can only
+        be lost: it was carried by them.
+
+        `prompts_lost` are `prompts_missing` (sampled on one side only) and `prompts_too_few` (without a score, mostly
+        for want of two answers); `drop_out` says that they may matter, `bound_low` and `bound_high` what the relative
+        change were, had all of them narrowed or widened as far as can be. `share_narrowed` is the share of prompts
+        that narrowed, ties counted half, `clearly_narrowed` and `clearly_widened` those beyond their own noise,
+        `heterogeneity_p` tests a common shift, `drivers` are the prompts that carry most of it. The data exclude a
+        relative change below `excluded_narrowing` or above `excluded_widening`.
         """
         return self.judged
 
@@ -177,6 +193,11 @@ JUDGED: dict[str, pl.DataType] = {
     "primary": pl.Boolean(),
     "n_prompts": pl.Int32(),
     "prompts_lost": pl.Int32(),
+    "prompts_missing": pl.Int32(),
+    "prompts_too_few": pl.Int32(),
+    "drop_out": pl.Boolean(),
+    "bound_low": pl.Float64(),
+    "bound_high": pl.Float64(),
     "n_outputs": pl.Int32(),
     "pre": pl.Float64(),
     "post": pl.Float64(),
@@ -185,7 +206,21 @@ JUDGED: dict[str, pl.DataType] = {
     "relative_high": pl.Float64(),
     "p": pl.Float64(),
     "p_adjusted": pl.Float64(),
+    "difference": pl.Float64(),
+    "difference_low": pl.Float64(),
+    "difference_high": pl.Float64(),
+    "effect_size": pl.Float64(),
     "share_narrowed": pl.Float64(),
+    "share_low": pl.Float64(),
+    "share_high": pl.Float64(),
+    "clearly_narrowed": pl.Float64(),
+    "clearly_widened": pl.Float64(),
+    "heterogeneity": pl.Float64(),
+    "heterogeneity_p": pl.Float64(),
+    "heterogeneous": pl.Boolean(),
+    "drivers": pl.List(pl.String()),
+    "excluded_narrowing": pl.Float64(),
+    "excluded_widening": pl.Float64(),
     "verdict": pl.String(),
     "provisional": pl.Boolean(),
     "rewards": pl.String(),
@@ -278,7 +313,14 @@ def compare(
         scores, provenance = scored.frame, dict(scored.provenance)
     if not allow_settings_differ:
         _check_settings(provenance["sampling"], names)
-    settings = {"m": REFERENCE_SIZE, "margin": margin, "replicates": REPLICATES, "seed": seed, "level": 0.95}
+    settings = {
+        "m": REFERENCE_SIZE,
+        "margin": margin,
+        "scale": "log ratio of effective numbers",
+        "replicates": REPLICATES,
+        "seed": seed,
+        "level": 0.95,
+    }
     shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
     return replace(shift, drilldown=drilldown.select(shift.prompts, outputs)) if drilldown else shift
 
@@ -514,11 +556,22 @@ def _within(told: _Told, group: pl.DataFrame) -> Figures:
     row |= told.judged(estimate, margin)
     row |= {
         "relative": relative,
-        "share_narrowed": None
-        if spec.higher_is == "neither"
-        else float(np.mean(np.where(narrowing == 0, 0.5, narrowing < 0))),
+        # With the sign of the shift: a headline's is negative where answers became more alike.
+        "effect_size": effect_size(narrowing if spec.headline else post - pre),
         "heterogeneity": heterogeneity(narrowing, noise),
+        "heterogeneity_p": heterogeneity_p(narrowing, noise),
     }
+    if spec.headline:
+        beside = mean_difference(1 - pre, 1 - post, **options)
+        low, high = map(_finite, beside.interval)
+        row |= {"difference": beside.estimate, "difference_low": low, "difference_high": high}
+    if spec.higher_is != "neither":
+        narrowed = float(np.where(narrowing == 0, 0.5, narrowing < 0).sum())
+        low, high = wilson(narrowed, len(known))
+        row |= {"share_narrowed": narrowed / len(known), "share_low": low, "share_high": high}
+        if (judgeable := int(np.isfinite(noise).sum())) >= 3:
+            down, up = beyond_noise(narrowing, noise)
+            row |= {"clearly_narrowed": down.sum() / judgeable, "clearly_widened": up.sum() / judgeable}
     return row, estimate
 
 
@@ -648,7 +701,6 @@ def _judged(
     # A prompt without a notion of behaviour (advice among opinions) is not one that lost its score.
     is_apart = (pl.col("pre_note") == NO_BEHAVIOUR) & (pl.col("post_note") == NO_BEHAVIOUR)
     scored = paired.filter((pl.col("condition") == ALL) & ~is_apart.fill_null(value=False))
-    asked = {key: g["prompt_id"].n_unique() for key, g in scored.group_by(["domain", "facet"])}
     judged = []
     for (domain, facet, condition), row in headline.items():
         if condition != ALL or row["pre"] is None:
@@ -657,12 +709,24 @@ def _judged(
         estimate = estimates[domain, row["metric"], condition]
         assert estimate is not None
         directional = row["verdict"] in {"narrowed", "widened"}
-        others = {c: headline.get((domain, facet, c)) for c in (VALID, MATCHED)}
-        flips = [c for c, o in others.items() if directional and o and o["shift"] and o["shift"] * row["shift"] < 0]
+        others = {c: headline.get((domain, facet, c)) for c in CONDITIONS if c != ALL}
+        # Copies are outputs as they are: a shift that they alone carry is a finding, and lost without them at most.
+        flips = [
+            c
+            for c, o in others.items()
+            if directional and c != DEDUPLICATED and o and o["shift"] and o["shift"] * row["shift"] < 0
+        ]
         lost = [c for c, o in others.items() if directional and c not in flips and o and o["verdict"] != row["verdict"]]
         # A verdict cannot be reached again on fewer prompts than any verdict needs: that is no sign of a confound.
-        untested = [c for c in lost if (others[c] or {}).get("n_prompts", 0) < FLOOR <= row["n_prompts"]]
+        # But where one text is all that is left of a prompt, it was copies that carried its part.
+        untested = [
+            c
+            for c in lost
+            if c != DEDUPLICATED and (others[c] or {}).get("n_prompts", 0) < FLOOR <= row["n_prompts"]
+        ]
         reward = spec.rewards.get(facet, "neutral")
+        low, high = (None if row[end] is None else math.expm1(row[end]) for end in ("ci_low", "ci_high"))
+        own = scored.filter((pl.col("domain") == domain) & (pl.col("metric") == f"{facet}.similarity"))
         judged.append(
             {
                 "domain": domain,
@@ -670,16 +734,20 @@ def _judged(
                 "facet": facet,
                 "primary": facet == spec.primary,
                 "n_prompts": row["n_prompts"],
-                "prompts_lost": asked[domain, facet] - row["n_prompts"],
+                **_losses(own, settings["m"]),
                 "n_outputs": row["n_outputs"],
                 "pre": row["pre"],
                 "post": row["post"],
                 "relative": row["relative"],
-                "relative_low": math.expm1(row["ci_low"]) if row["ci_low"] is not None else None,
-                "relative_high": math.expm1(row["ci_high"]) if row["ci_high"] is not None else None,
+                "relative_low": low,
+                "relative_high": high,
                 "p": row["p"],
                 "p_adjusted": row["p_adjusted"],
-                "share_narrowed": row["share_narrowed"],
+                **{column: row[column] for column in BESIDE},
+                **_spread(own, row["shift"], settings["m"]),
+                # Beyond these the 95 % interval leaves nothing; 0 where it leaves no shift that way at all.
+                "excluded_narrowing": None if low is None else min(low, 0.0),
+                "excluded_widening": None if high is None else max(high, 0.0),
                 "verdict": row["verdict"],
                 "provisional": row["n_prompts"] < PROVISIONAL,
                 "rewards": reward,
@@ -698,6 +766,63 @@ def _judged(
     order = {f: i for i, f in enumerate(("lexical", "syntactic", "semantic", "functional"))}
     judged.sort(key=lambda j: (j["domain"], order[j["facet"]]))
     return pl.DataFrame(judged, schema=pl.Schema(JUDGED))
+
+
+# Columns of a headline's row of the Shift table that its verdict has as well.
+BESIDE = (
+    "difference",
+    "difference_low",
+    "difference_high",
+    "effect_size",
+    "share_narrowed",
+    "share_low",
+    "share_high",
+    "clearly_narrowed",
+    "clearly_widened",
+    "heterogeneity",
+    "heterogeneity_p",
+)
+MOST_DRIVERS = 5
+
+
+def _losses(own: pl.DataFrame, m: int) -> dict[str, Any]:
+    """Prompts of one domain and facet that have no pair of scores: why, how many, and what they could hide at most."""
+    no_pre, no_post = own["pre"].is_null(), own["post"].is_null()
+    is_lost = no_pre | no_post
+    lost = int(is_lost.sum())
+    # A side that was never sampled has no row; one with too few answers has a row that says so.
+    missing = int((own["pre_n"].is_null() | own["post_n"].is_null()).sum())
+    bounds: list[float | None] = [None, None]
+    if lost:
+        filled = [
+            (float(own["pre"].fill_null(pre).mean()), float(own["post"].fill_null(1 - pre).mean()))  # type: ignore[arg-type]  # never empty
+            for pre in (0.0, 1.0)
+        ]
+        bounds = [float(effective(post, m) / effective(pre, m)) - 1 for pre, post in filled]
+    return {
+        "prompts_lost": lost,
+        "prompts_missing": missing,
+        "prompts_too_few": lost - missing,
+        "drop_out": drop_out(len(own), lost, int((no_pre & ~no_post).sum()), int((no_post & ~no_pre).sum())),
+        "bound_low": bounds[0],
+        "bound_high": bounds[1],
+    }
+
+
+def _spread(own: pl.DataFrame, shift: float, m: int) -> dict[str, Any]:
+    """Whether the prompts of one domain and facet shift alike, and which of them carry the shift."""
+    known = own.drop_nulls(["pre", "post"])
+    pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
+    noise = (known.select("pre_se", "post_se").fill_null(math.nan).to_numpy() ** 2).sum(axis=1)
+    down, up = beyond_noise(pre - post, noise)
+    pulls = influence(pre, post, m=m) * np.sign(shift)
+    # Without knowledge of its noise a prompt is taken as it is.
+    carries = np.where(np.isfinite(noise), down if shift < 0 else up, (pre - post) * shift > 0)
+    order = np.lexsort((known["prompt_id"].to_numpy(), -pulls))
+    return {
+        "heterogeneous": is_heterogeneous(pre - post, noise),
+        "drivers": [known["prompt_id"][int(i)] for i in order if carries[i]][:MOST_DRIVERS],
+    }
 
 
 def _runs(verdict_: str, reward: str) -> str:

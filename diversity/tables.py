@@ -67,8 +67,17 @@ SHIFT: dict[str, pl.DataType] = {
     "p_adjusted": pl.Float64(),
     "margin": pl.Float64(),
     "verdict": pl.String(),
+    "difference": pl.Float64(),
+    "difference_low": pl.Float64(),
+    "difference_high": pl.Float64(),
+    "effect_size": pl.Float64(),
     "share_narrowed": pl.Float64(),
+    "share_low": pl.Float64(),
+    "share_high": pl.Float64(),
+    "clearly_narrowed": pl.Float64(),
+    "clearly_widened": pl.Float64(),
     "heterogeneity": pl.Float64(),
+    "heterogeneity_p": pl.Float64(),
     "signature": pl.String(),
 }
 
