@@ -400,6 +400,13 @@ def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: s
 @click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@click.option(
+    "--outputs",
+    type=click.Choice(["all", "top", "none"]),
+    help="Of which prompts the outputs are kept for the report: top is the ten most shifted of each domain.  "
+    "[default: all, or the top of very large runs]",
+)
+@click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
 @_execute
 def compare(
     pre: str,
@@ -413,6 +420,8 @@ def compare(
     seed: int,
     embedding_model: str | None,
     allow_settings_differ: bool,
+    outputs: str | None,
+    model_card: Path | None,
     execute: str | None,
 ) -> None:
     """Compare PRE (before tuning) with POST (after), prompt by prompt.
@@ -435,10 +444,13 @@ def compare(
             seed=seed,
             allow_settings_differ=allow_settings_differ,
             execute=execute or False,
+            outputs=outputs,
             progress=progress,
         )
     if markdown:
         shift.to_markdown(markdown)
+    if model_card:
+        shift.to_model_card(model_card)
     _deliver(shift, out, html, as_json=as_json)
 
 
@@ -466,21 +478,31 @@ def _side(given: str) -> Samples | Scores:
 @click.argument("shift", type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as Markdown.")
-def report(shift: Path, html: Path | None, markdown: Path | None) -> None:
+@click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
+@click.option(
+    "--outputs",
+    type=click.Choice(["all", "top", "none"]),
+    default="all",
+    show_default=True,
+    help="Of which prompts the page carries the outputs, among those in SHIFT.",
+)
+def report(shift: Path, html: Path | None, markdown: Path | None, model_card: Path | None, outputs: str) -> None:
     """Render SHIFT, a shift.json of `compare`, again without computing anything."""
     from diversity import Shift
 
     result = Shift.read(shift)
     if markdown:
         result.to_markdown(markdown)
-    _deliver(result, None, html, as_json=False)
+    if model_card:
+        result.to_model_card(model_card)
+    _deliver(result, None, html, as_json=False, outputs=outputs)
 
 
-def _deliver(shift: Shift, out: Path | None, html: Path | None, *, as_json: bool) -> None:
+def _deliver(shift: Shift, out: Path | None, html: Path | None, *, as_json: bool, outputs: str = "all") -> None:
     if out:
         shift.to_json(out)
     if html:
-        shift.to_html(html)
+        shift.to_html(html, outputs=outputs)
     if as_json:
         click.echo(json.dumps(shift.verdicts().to_dicts(), indent=1))
         return

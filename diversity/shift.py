@@ -47,6 +47,7 @@ from diversity.views import NO_BEHAVIOUR
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
+    from diversity.reports.figures import Plots
 
 SCHEMA = 2
 REFERENCE_SIZE = 16
@@ -167,11 +168,15 @@ class Shift:
                 raise InputError(f"{path}: {error}") from None
             raise InputError(f"{path}: not a shift that `diversity compare --out` wrote: compare again") from None
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return the report as one self-contained HTML page, and write it where a path is given."""
+    def to_html(self, path: str | Path | None = None, *, outputs: str = "all") -> str:
+        """Return the report as one self-contained HTML page, and write it where a path is given.
+
+        `outputs` says of which prompts the page carries the outputs, among those the shift holds: "all", "top" (the
+        ten most shifted of each domain) or "none".
+        """
         from diversity.reports.html import render
 
-        text: str = render(self)
+        text: str = render(self, outputs=outputs)
         if path is not None:
             _write(path, text)
         return text
@@ -183,6 +188,29 @@ class Shift:
         text: str = render(self)
         if path is not None:
             _write(path, text)
+        return text
+
+    def to_model_card(self, path: str | Path | None = None) -> str:
+        """Return the block of a Hugging Face model card: `model-index` metadata and a paragraph a domain."""
+        from diversity.reports.model_card import render
+
+        text: str = render(self)
+        if path is not None:
+            _write(path, text)
+        return text
+
+    @property
+    def plot(self) -> Plots:
+        """The figures of the report one by one, as SVG text: `shift.plot.forest("forest.svg")`."""
+        from diversity.reports.figures import Plots
+
+        return Plots(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the sentence of every domain, and the forest plot."""
+        from diversity.reports.figures import notebook
+
+        text: str = notebook(self)
         return text
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -14,7 +16,7 @@ from markupsafe import Markup
 from diversity.errors import UnknownName
 from diversity.reports import sentences, svg
 from diversity.reports.notation import change, percent
-from diversity.reports.outline import DomainOutline, Outline, Row, outline
+from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
 from diversity.reports.plaintext import one_line
 from diversity.reports.svg import tag
 
@@ -49,8 +51,6 @@ class Plots:
 
     def distribution(self, domain: str | None = None, facet: str | None = None, path: str | Path | None = None) -> str:
         """How many prompts of a domain shifted by how much."""
-        import math
-
         told, own, row = self._one(domain, facet)
         drawn = svg.distribution(
             [math.log(post / pre) for _, pre, post in _pairs(own, row)],
@@ -187,3 +187,16 @@ def _written(text: str, path: str | Path | None) -> str:
     if path is not None:
         Path(path).write_text(text, encoding="utf-8")
     return text
+
+
+def notebook(shift: Shift) -> str:
+    """Return a fragment of HTML for a notebook: what happened in each domain, and the forest plot as an image."""
+    told = outline(shift)
+    said = [
+        tag("p", sentences.paragraph(domain.lead, m=told.m, margin=told.margin, between=told.between))
+        for domain in told.domains
+    ]
+    # As an image the figure keeps its style to itself, and no script in it could run.
+    picture = base64.b64encode(forest(shift).encode()).decode()
+    image = tag("img", src=f"data:image/svg+xml;base64,{picture}", alt=title(told), style="max-width:100%")
+    return str(tag("div", tag("h3", title(told)), *said, image))

@@ -314,10 +314,13 @@ def _conditions(domain: DomainOutline) -> list[str]:
     return [c for c in sentences.CONDITIONS if c in found] + sorted(set(found) - set(sentences.CONDITIONS))
 
 
+UNMARKED = str.maketrans("&<>", ",./")  # no letter of base 85 may mean anything to a parser of HTML
+
+
 def _packed(value: Any) -> str:
-    """A value as JSON, deflated, in base64: nothing of it is markup, and it takes a third of the room."""
+    """A value as JSON, deflated, in 85 printable characters of which none is markup: it takes a third of the room."""
     text = json.dumps(_clean(value), separators=(",", ":"), ensure_ascii=False, default=str, sort_keys=True)
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode().translate(UNMARKED)
 
 
 def _clean(value: Any) -> Any:
@@ -549,7 +552,7 @@ def _measure(row: Row, known: _Definition | None) -> _Measure:
         interval=interval,
         p=notation.p_value(p),
         verdict=verdict,
-        keys=tuple("" if v is None else f"{v:.9g}" for v in (row["pre"], row["post"], relative, p)),
+        keys=tuple("" if v is None else f"{v:.6g}" for v in (row["pre"], row["post"], relative, p)),
         is_effective=is_effective,
     )
 

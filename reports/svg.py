@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from diversity.reports.notation import MINUS, effective
 from diversity.reports.plaintext import visible
 
+NAMED = 60  # prompts whose names a pointer can tell apart; in larger plots the names would be most of the page
 LARGEST_SHIFT = math.log(8)  # beyond a factor of eight an interval ends in an arrow
 CHANGES = (-0.8, -0.7, -0.5, -0.3, -0.2, -0.1, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0)
 
@@ -214,7 +215,6 @@ def dumbbell(pre: float, post: float, m: int) -> Markup:
     a, b = _across(scale(pre)), _across(scale(post))
     way = direction(pre, post)
     return picture(
-        tag("line", x1="3%", x2="97%", y1=12.0, y2=12.0, class_="rail"),
         tag("line", x1=a, x2=b, y1=12.0, y2=12.0, class_=f"reach {way}"),
         tag("circle", cx=a, cy=12.0, r=4.5, class_="dot pre"),
         tag("circle", cx=b, cy=12.0, r=4.5, class_=f"dot post {way}"),
@@ -253,10 +253,11 @@ def slopes(
         shapes.append(tag("text", str(tick), x=_across(0.08), y=y + 4, class_="tick", text_anchor="end"))
     for name, pre, post in pairs:
         before, after = effective(pre, post)
+        named = [tag("title", f"{name}: {before} → {after}")] if len(pairs) <= NAMED else []
         shapes.append(
             tag(
                 "line",
-                tag("title", f"{name}: {before} → {after}"),
+                *named,
                 x1=_across(left),
                 x2=_across(right),
                 y1=down(pre),
@@ -417,7 +418,7 @@ def scatter(
                     )
                 )
         dots = [
-            tag("circle", tag("title", name), cx=_across(scale(x)), cy=down(y), r=5.0 if joined else 3.5)
+            tag("circle", *([tag("title", name)] if len(points) <= NAMED else []), cx=_across(scale(x)), cy=down(y), r=5.0 if joined else 3.5)
             for name, x, y in points
         ]
         shapes.append(tag("g", *dots, class_=f"dots {side}"))

@@ -19,11 +19,23 @@
 
   // What lies deflated in the page is unpacked once, when it is asked for.
   const unpacked = new Map();
+  const DIGITS = new Uint8Array(128);
+  [..."0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%,()*+-;.=/?@^_`{|}~"].forEach((c, i) => { DIGITS[c.charCodeAt(0)] = i; });
+  // Base 85: five characters are four bytes; a last group that is cut short is filled up with the highest digit.
+  const decode = (text) => {
+    const missing = (5 - (text.length % 5)) % 5;
+    const bytes = new Uint8Array(((text.length + missing) / 5) * 4);
+    for (let from = 0, to = 0; from < text.length; from += 5, to += 4) {
+      let value = 0;
+      for (let k = from; k < from + 5; k += 1) value = value * 85 + (k < text.length ? DIGITS[text.charCodeAt(k)] : 84);
+      bytes[to] = value / 16777216; bytes[to + 1] = value / 65536; bytes[to + 2] = value / 256; bytes[to + 3] = value;
+    }
+    return bytes.subarray(0, bytes.length - missing);
+  };
   const unpack = (id) => {
     if (!unpacked.has(id)) {
       unpacked.set(id, (async () => {
-        const text = byId(id).content.textContent.trim();
-        const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+        const bytes = decode(byId(id).content.textContent.trim());
         const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
         return JSON.parse(await new Response(stream).text());
       })());
@@ -75,7 +87,7 @@
     const [condition, effective, anchor, name, pre, post, shift, interval, p, verdict, slug, facet, unit, higher, said, keys] = m;
     const number = (text, v) => make("td", { class: "n", "data-v": v }, text);
     return make("tr", { "data-group": condition, class: effective ? "effective" : null },
-      make("th", { scope: "row" }, anchor ? make("a", { class: "term", href: `#${anchor}`, "aria-describedby": anchor }, name) : name),
+      make("th", { scope: "row" }, anchor ? make("a", { class: "term", href: `#${anchor}` }, name) : name),
       number(pre, keys[0]), number(post, keys[1]), number(shift, keys[2]), make("td", { class: "n" }, interval), number(p, keys[3]),
       make("td", {}, make("span", { class: slug ? `word ${slug}` : "none" }, verdict)),
       ...[facet, unit, higher, said].map((text) => make("td", {}, text)));
@@ -127,7 +139,8 @@
     described = term;
     tip.hidden = !term;
     if (term) {
-      const entry = byId(term.getAttribute("aria-describedby"));
+      const entry = byId(term.hash.slice(1));
+      term.setAttribute("aria-describedby", "tip");
       tip.replaceChildren(make("b", {}, term.textContent), ` ${entry?.textContent ?? ""}`);
     }
   };
