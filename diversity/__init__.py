@@ -17,6 +17,7 @@ _HOMES = {
     "Samples": "tables",
     "Scores": "tables",
     "Shift": "shift",
+    "Trajectory": "designs",
     "Undefined": "views",
     "compare": "shift",
     "metric": "registry",
@@ -25,6 +26,7 @@ _HOMES = {
     "read_scores": "tables",
     "sample": "sampling",
     "score": "scoring",
+    "trajectory": "designs",
 }
 __all__ = [
     "Answers",
@@ -33,6 +35,7 @@ __all__ = [
     "Samples",
     "Scores",
     "Shift",
+    "Trajectory",
     "Undefined",
     "__version__",
     "compare",
@@ -42,9 +45,11 @@ __all__ = [
     "read_scores",
     "sample",
     "score",
+    "trajectory",
 ]
 
 if TYPE_CHECKING:
+    from diversity.designs import Trajectory, trajectory
     from diversity.domain import Domain, Prompt
     from diversity.planning import plan
     from diversity.registry import metric

@@ -907,6 +907,16 @@ def _examples(
     return chosen
 
 
+def illustrated(shift: Shift, samples: pl.DataFrame) -> Shift:
+    """Return the shift of scores with the texts of its prompts, and outputs of those that shifted most."""
+    texts: dict[tuple[str, str], str] = {}
+    if "prompt" in samples.columns:
+        unique = samples.drop_nulls("prompt").unique(["domain", "prompt_id"], maintain_order=True)
+        texts = {(d, p): t for d, p, t in unique.select("domain", "prompt_id", "prompt").iter_rows()}
+    prompts = [{**p, "prompt": texts.get((p["domain"], p["prompt_id"]))} for p in shift.prompts]
+    return replace(shift, prompts=prompts, examples=_examples(prompts, samples, (shift.pre, shift.post)))
+
+
 def _shortened(text: str) -> str:
     if len(text) <= EXAMPLE_CHARACTERS:
         return text
