@@ -407,6 +407,12 @@ def score(samples: Path, out: Path, metrics: tuple[str, ...], embedding_model: s
     "[default: all, or the top of very large runs]",
 )
 @click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    help="Samples of PRE (or POST) at other temperatures: what temperature the shift amounts to; again for more.",
+)
 @_execute
 def compare(
     pre: str,
@@ -422,6 +428,7 @@ def compare(
     allow_settings_differ: bool,
     outputs: str | None,
     model_card: Path | None,
+    sweeps: tuple[str, ...],
     execute: str | None,
 ) -> None:
     """Compare PRE (before tuning) with POST (after), prompt by prompt.
@@ -430,11 +437,13 @@ def compare(
     checkpoints, name one as FILE:CHECKPOINT.
 
     \b
-    Example: diversity compare runs/pre runs/post --out shift.json --html report.html
+    Examples: diversity compare runs/pre runs/post --out shift.json --html report.html
+              diversity compare runs/pre runs/post --sweep runs/pre-sweep
     """
     from diversity import compare as measure
 
     sides = [_side(pre), _side(post)]
+    swept = [_side(each) for each in sweeps]
     with _progress() as progress:
         shift = measure(
             *sides,
@@ -445,6 +454,7 @@ def compare(
             allow_settings_differ=allow_settings_differ,
             execute=execute or False,
             outputs=outputs,
+            sweep=swept,  # type: ignore[arg-type]  # scores are refused there
             progress=progress,
         )
     if markdown:

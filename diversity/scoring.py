@@ -111,7 +111,7 @@ def score(
         from diversity.execution import execute as run
 
         samples = run(samples, mode="bubblewrap" if execute is True else execute, progress=progress)
-    wanted = [replace(m, function=_watched(m)) for m in _wanted(metrics)]
+    wanted = [replace(m, function=_watched(m)) for m in wanted_metrics(metrics)]
     unknown = [c for c in conditions if c not in CONDITIONS]
     if unknown:
         raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
@@ -176,7 +176,8 @@ def _once(judge: Judge) -> Judge:
     return judged
 
 
-def _wanted(names: str | Sequence[str]) -> list[Metric]:
+def wanted_metrics(names: str | Sequence[str]) -> list[Metric]:
+    """Return the metrics that `score` measures by these names."""
     known = all_metrics()
     if names == "default":
         return [m for m in known.values() if m.default]

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -19,7 +20,7 @@ from diversity.corpus import ALL_PROMPTS
 from diversity.drilldown import Drilldown, check_choice
 from diversity.errors import InputError, NotComparable
 from diversity.registry import Metric, find_domain, find_metric
-from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score
+from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score, wanted_metrics
 from diversity.stats import (
     FLOOR,
     MARGIN,
@@ -28,6 +29,7 @@ from diversity.stats import (
     Estimate,
     effective,
     beyond_noise,
+    both_scales,
     drop_out,
     effect_size,
     heterogeneity,
@@ -36,7 +38,6 @@ from diversity.stats import (
     influence,
     is_heterogeneous,
     jackknife,
-    log_ratio,
     mean_difference,
     prompts_to_decide,
     verdict,
@@ -74,6 +75,12 @@ class Shift:
         Outputs of the prompts that shifted most.
     drilldown : list of dict
         What a reader needs to look at single prompts: their outputs and what `diversity.drilldown` says of them.
+    frontier : list of dict
+        With a sweep: effective number and share of valid outputs of each side at each temperature, with intervals;
+        one a domain x facet x side x temperature.
+    equivalents : list of dict
+        With a sweep of pre: the temperature at which pre would be as diverse as post is, one a domain x facet.
+        `outside` says that it lies "below" or "above" the sweep; an end of its interval that does is None.
     pre, post : str
         Names of the two checkpoints.
     settings, provenance : dict
@@ -89,6 +96,8 @@ class Shift:
     prompts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     examples: Sequence[Mapping[str, Any]] = field(default_factory=list)
     drilldown: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    frontier: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    equivalents: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def table(self) -> pl.DataFrame:
         """Return the whole Shift table."""
@@ -130,6 +139,8 @@ class Shift:
             "prompts": list(self.prompts),
             "examples": list(self.examples),
             "drilldown": list(self.drilldown),
+            "frontier": list(self.frontier),
+            "equivalents": list(self.equivalents),
         }
 
     @classmethod
@@ -146,7 +157,9 @@ class Shift:
             provenance=record["provenance"],
             prompts=record["prompts"],
             examples=record["examples"],
-            drilldown=record.get("drilldown", []),
+            drilldown=record["drilldown"],
+            frontier=record["frontier"],
+            equivalents=record["equivalents"],
         )
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -273,6 +286,7 @@ def compare(
     allow_settings_differ: bool = False,
     execute: bool | str = False,
     outputs: str | None = None,
+    sweep: Samples | Sequence[Samples] = (),
     progress: Progress | None = None,
 ) -> Shift:
     """Compare a checkpoint before tuning with one after, prompt by prompt.
@@ -292,6 +306,9 @@ def compare(
     outputs : "all", "top" or "none", optional
         Of which prompts the outputs are kept for the report: all, the ten most shifted of each domain, or none.
         Default: all, or the top where they have more than 32 million characters.
+    sweep : Samples or several
+        The same checkpoints at other temperatures, named "NAME T=0.6" as `sample` does: gives `Shift.frontier` and,
+        of pre, `Shift.equivalents`.
 
     Returns
     -------
@@ -307,6 +324,11 @@ def compare(
     check_choice(outputs)
     samples: pl.DataFrame | None = None
     drilldown: Drilldown | None = None
+    sweeps = [sweep] if isinstance(sweep, Samples) else list(sweep)
+    if sweeps and not all(isinstance(s, Samples) for s in (pre, post, *sweeps)):
+        raise InputError("a sweep is measured anew beside pre and post: give Samples for all of them")
+    if sweeps and any(m.needs == "vectors" for m in wanted_metrics(metrics)):
+        embedder = _loaded(embedder)  # once, with what it has read
     if execute and (isinstance(pre, Scores) or isinstance(post, Scores)):
         raise InputError("scores hold no programs to execute: give samples, or execute when you score them")
     if isinstance(pre, Scores) and isinstance(post, Scores):
@@ -350,7 +372,40 @@ def compare(
         "level": 0.95,
     }
     shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
-    return replace(shift, drilldown=drilldown.select(shift.prompts, outputs)) if drilldown else shift
+    if drilldown:
+        shift = replace(shift, drilldown=drilldown.select(shift.prompts, outputs))
+    if not sweeps:
+        return shift
+    from diversity.sweep import along
+
+    frontier, equivalents = along(
+        pre.frame,  # type: ignore[union-attr]  # sweeps come with samples only
+        post.frame,  # type: ignore[union-attr]
+        sweeps,
+        names=names,
+        metrics=scores.filter(pl.col("metric").str.ends_with(".similarity"))["metric"].unique().sort().to_list(),
+        settings=settings,
+        embedder=embedder,
+        execute=execute,
+        allow_settings_differ=allow_settings_differ,
+        progress=progress,
+    )
+    return replace(
+        shift,
+        frontier=frontier,
+        equivalents=equivalents,
+        provenance={**provenance, "sweep": [dict(s.provenance) for s in sweeps]},
+    )
+
+
+def _loaded(embedder: Embedder | str | None) -> Embedder | str | None:
+    from diversity.embedding import Embedder
+    from diversity.errors import MissingExtra
+
+    if embedder is None or isinstance(embedder, str):
+        with suppress(MissingExtra):  # scoring says so
+            return Embedder.load(embedder)
+    return embedder
 
 
 def _one(frame: pl.DataFrame, side: str) -> pl.DataFrame:
@@ -573,7 +628,7 @@ def _within(told: _Told, group: pl.DataFrame) -> Figures:
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
     options = {"replicates": settings["replicates"], "seed": settings["seed"]}
     if spec.headline:
-        estimate = log_ratio(pre, post, m=settings["m"], **options)
+        estimate, beside = both_scales(pre, post, m=settings["m"], **options)
         margin = math.log1p(settings["margin"])
         relative: float | None = math.expm1(estimate.estimate)
     else:
@@ -590,7 +645,6 @@ def _within(told: _Told, group: pl.DataFrame) -> Figures:
         "heterogeneity_p": heterogeneity_p(narrowing, noise),
     }
     if spec.headline:
-        beside = mean_difference(1 - pre, 1 - post, **options)
         low, high = map(_finite, beside.interval)
         row |= {"difference": beside.estimate, "difference_low": low, "difference_high": high}
     if spec.higher_is != "neither":

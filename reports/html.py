@@ -273,8 +273,8 @@ class _Frontier:
 
 
 def _frontiers(ident: str, domain: str, shift: Shift) -> list[_Frontier]:
-    rows = [r for r in getattr(shift, "frontier", None) or [] if r["domain"] == domain]
-    equivalents = [r for r in getattr(shift, "equivalents", None) or [] if r["domain"] == domain]
+    rows = [r for r in shift.frontier if r["domain"] == domain]
+    equivalents = [r for r in shift.equivalents if r["domain"] == domain]
     found = []
     for i, facet in enumerate(dict.fromkeys(r["facet"] for r in rows), 1):
         own = sorted((r for r in rows if r["facet"] == facet), key=lambda r: (r["side"] != "pre", r["temperature"]))
@@ -347,8 +347,8 @@ def _packs(shift: Shift, held: Sequence[Mapping[str, Any]], domains: Sequence[_D
                 "rows": [list(row) for row in shift.verdicts().iter_rows()],
             },
             "prompts": [{**p, "prompt": one_line(p["prompt"] or "", 200)} for p in shift.prompts],
-            "frontier": list(getattr(shift, "frontier", None) or []),
-            "equivalents": list(getattr(shift, "equivalents", None) or []),
+            "frontier": list(shift.frontier),
+            "equivalents": list(shift.equivalents),
             "settings": shift.settings,
             "pre": shift.pre,
             "post": shift.post,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from diversity.reports.notation import change, effective, p_value, percent, plural
+from diversity.reports.plaintext import one_line
 from diversity.stats import FLOOR, PROVISIONAL
 
 if TYPE_CHECKING:
@@ -16,14 +17,44 @@ Row = Mapping[str, Any]
 
 FACETS = {"lexical": "wording", "syntactic": "form", "semantic": "meaning", "functional": "behaviour"}
 SYMBOLS = {"narrowed": "▼", "widened": "▲", "no material change": "=", "inconclusive": "?"}
-CONDITIONS = {"all": "all answers", "valid": "valid answers only", "length-matched": "equal length"}
+CONDITIONS = {
+    "all": "all answers",
+    "valid": "valid answers only",
+    "length-matched": "equal length",
+    "deduplicated": "equal answers once",
+    "format-stripped": "without markdown",
+    "untruncated": "finished outputs only",
+}
 LEVEL = 0.05  # a direction needs an adjusted p of this or less
 BEFORE_AND_AFTER = ("before tuning", "after")
 
-_UNDER = {"valid": "On valid answers only", "length-matched": "With all answers cut to one length"}
-_LOST = {"valid": "lost on valid answers only", "length-matched": "lost at equal length"}
-_UNTESTED = {"valid": "untested on valid answers only", "length-matched": "untested at equal length"}
-_CONFOUND = {"valid": "validity", "length-matched": "length"}
+_UNDER = {
+    "valid": "On valid answers only",
+    "length-matched": "With all answers cut to one length",
+    "deduplicated": "With equal answers counted once a prompt",
+    "format-stripped": "With markdown taken out",
+    "untruncated": "On outputs that ended by themselves",
+}
+_LOST = {
+    "valid": "lost on valid answers only",
+    "length-matched": "lost at equal length",
+    "deduplicated": "carried by exact copies",
+    "format-stripped": "lost without markdown",
+    "untruncated": "lost on finished outputs only",
+}
+_UNTESTED = {
+    "valid": "untested on valid answers only",
+    "length-matched": "untested at equal length",
+    "format-stripped": "untested without markdown",
+    "untruncated": "untested on finished outputs only",
+}
+_CONFOUND = {
+    "valid": "validity",
+    "length-matched": "length",
+    "format-stripped": "formatting",
+    "untruncated": "truncation",
+}
+_MOST_NAMED = 3  # prompts named in a sentence
 _REWARD = {"converge": "answers that agree", "distinct": "answers that differ"}
 
 
@@ -100,7 +131,7 @@ def qualifiers(row: Row) -> list[str]:
         f"Confounded by {_CONFOUND.get(c, c)}: {_lower(_under(c))} the sign turns round."
         for c in row["confounded_by"] or []
     ]
-    said += [f"{_under(c)} the verdict is not reached." for c in row["lost_under"] or []]
+    said += [_lost(c) for c in row["lost_under"] or []]
     said += [f"{_under(c)} too few prompts are left to tell whether it holds." for c in row["untested_under"] or []]
     if _undone_by_family(row):
         said.append(
@@ -108,10 +139,48 @@ def qualifiers(row: Row) -> list[str]:
         )
     if row["provisional"]:
         said.append(f"Provisional: {plural(row['n_prompts'], 'prompt')}, fewer than {PROVISIONAL}.")
+    if row["heterogeneous"]:
+        said.append(_uneven(row))
     if row["prompts_lost"]:
-        said.append(f"{plural(row['prompts_lost'], 'prompt')} lost: one side has no score there.")
+        said.append(_losses(row))
     runs = runs_sentence(row)
     return [*said, runs] if runs else said
+
+
+def what_would_change(row: Row) -> str:
+    """Say what would change a verdict: the prompts still needed, or the largest shifts that the data exclude.
+
+    One or two sentences for the line "What would change this verdict".
+    """
+    low, high = row["excluded_narrowing"], row["excluded_widening"]
+    if low is None or high is None:
+        excluded = "The data exclude no shift, however large."
+    else:
+        narrowing = "any narrowing" if low == 0 else f"a narrowing beyond {percent(low)} %"
+        widening = "any widening" if high == 0 else f"a widening beyond {percent(high)} %"
+        excluded = f"The data exclude {narrowing} and {widening}."
+    if row["verdict"] == "inconclusive":
+        needed = _to_decide(row)
+        return f"{needed[:1].upper()}{needed[1:]}. {excluded}"
+    if row["verdict"] == "no material change":
+        return f"A margin within what is left would change it: {_lower(excluded)}"
+    held = [_lower(_under(c)) for c in [*(row["confounded_by"] or []), *(row["lost_under"] or [])]]
+    if held:
+        return f"{excluded} It does not hold {' or '.join(held)}."
+    return f"{excluded} It held under every condition that could be tested."
+
+
+def equivalent_sentence(row: Row) -> str:
+    """Say at which temperature pre would be as diverse as post: a row of `Shift.equivalents`."""
+    at = "post" if row["at"] is None else f"post at temperature {row['at']:g}"
+    lead = f"In {facet_word(row['facet'])}, {at} is"
+    if row["outside"] == "below":
+        return f"{lead} less diverse than pre at any temperature of the sweep, from {row['lowest']:g} up."
+    if row["outside"] == "above":
+        return f"{lead} more diverse than pre at any temperature of the sweep, up to {row['highest']:g}."
+    low = f"below {row['lowest']:g}" if row["low"] is None else f"{row['low']:.2f}"
+    high = f"above {row['highest']:g}" if row["high"] is None else f"{row['high']:.2f}"
+    return f"{lead} as diverse as pre at temperature {row['temperature']:.2f} ({low} to {high})."
 
 
 def runs_sentence(row: Row) -> str:
@@ -146,6 +215,27 @@ def _undone_by_family(row: Row) -> bool:
     if row["verdict"] != "inconclusive" or row["n_prompts"] < FLOOR or None in (low, high, p):
         return False
     return bool((low > 0 or high < 0) and p > LEVEL)
+
+
+def _lost(condition: str) -> str:
+    if condition == "deduplicated":
+        return f"Carried by exact copies: {_lower(_under(condition))} the verdict is not reached."
+    return f"{_under(condition)} the verdict is not reached."
+
+
+def _uneven(row: Row) -> str:
+    down, up = (percent(row[c], signed=False) for c in ("clearly_narrowed", "clearly_widened"))
+    said = f"The prompts do not shift alike: {down} % clearly narrowed and {up} % clearly widened"
+    names = [one_line(d, 500) for d in row["drivers"] or []][:_MOST_NAMED]
+    return f"{said}, most of all {', '.join(names)}." if names else f"{said}."
+
+
+def _losses(row: Row) -> str:
+    said = f"{plural(row['prompts_lost'], 'prompt')} lost: one side has no score there."
+    if not row["drop_out"] or row["bound_low"] is None:
+        return said
+    low, high = percent(row["bound_low"]), percent(row["bound_high"])
+    return f"{said} So many may matter: had all of them shifted as far as can be, the change were {low} to {high} %."
 
 
 def _under(condition: str) -> str:
