@@ -208,6 +208,7 @@ class _Domain:
     measures: list[_Measure]
     conditions: list[str]
     frontier: list[_Frontier]
+    numbers: Mapping[str, int]
 
     @classmethod
     def of(
@@ -231,7 +232,12 @@ class _Domain:
             measures=[_measure(r, _definition(r["metric"])) for r in sorted(domain.metrics, key=_reading_order)],
             conditions=_conditions(domain),
             frontier=_frontiers(ident, domain.name, shift),
+            numbers=own,
         )
+
+    def number_of(self, prompt_id: str) -> int | None:
+        """The number of a prompt whose outputs the page carries."""
+        return self.numbers.get(prompt_id)
 
     @property
     def measured_facets(self) -> list[str]:
