@@ -13,17 +13,21 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answers": "views",
     "Domain": "domain",
+    "Factorial": "factorials",
     "Prompt": "domain",
+    "Recipe": "recipes",
     "Samples": "tables",
     "Scores": "tables",
     "Shift": "shift",
     "Trajectory": "designs",
     "Undefined": "views",
     "compare": "shift",
+    "factorial": "factorials",
     "metric": "registry",
     "plan": "planning",
     "read_samples": "tables",
     "read_scores": "tables",
+    "recipe": "recipes",
     "sample": "sampling",
     "score": "scoring",
     "trajectory": "designs",
@@ -31,7 +35,9 @@ _HOMES = {
 __all__ = [
     "Answers",
     "Domain",
+    "Factorial",
     "Prompt",
+    "Recipe",
     "Samples",
     "Scores",
     "Shift",
@@ -39,10 +45,12 @@ __all__ = [
     "Undefined",
     "__version__",
     "compare",
+    "factorial",
     "metric",
     "plan",
     "read_samples",
     "read_scores",
+    "recipe",
     "sample",
     "score",
     "trajectory",
@@ -51,7 +59,9 @@ __all__ = [
 if TYPE_CHECKING:
     from diversity.designs import Trajectory, trajectory
     from diversity.domain import Domain, Prompt
+    from diversity.factorials import Factorial, factorial
     from diversity.planning import plan
+    from diversity.recipes import Recipe, recipe
     from diversity.registry import metric
     from diversity.sampling import sample
     from diversity.scoring import score

@@ -1,4 +1,4 @@
-"""Statistics over more than two checkpoints on the same prompts. Formulas and measured error rates: `docs/designs.md`."""
+"""Statistics over more than two checkpoints on the same prompts; measured error rates: `docs/designs.md`."""
 
 from __future__ import annotations
 

@@ -18,8 +18,8 @@ from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError, NotComparable
 from diversity.registry import find_domain
 from diversity.scoring import ALL, ARROW, CONDITIONS, Progress, score
-from diversity.shift import JUDGED, REFERENCE_SIZE, Shift, compare, illustrated
-from diversity.stats import MARGIN, REPLICATES, Array, Estimate, holm, log_ratio, prompts_to_decide, verdict
+from diversity.shift import REFERENCE_SIZE, Shift, compare, illustrated
+from diversity.stats import MARGIN, Array, Estimate, holm, log_ratio, prompts_to_decide, verdict
 from diversity.tables import Samples, Scores
 
 if TYPE_CHECKING:
@@ -151,10 +151,10 @@ class Together:
         sampling = self.scores[i].provenance.get("sampling") or {}
         return str((sampling.get(self.names[i]) or {}).get("stage") or self.names[i])
 
-    def similarities(self) -> Iterator[tuple[str, str, Array]]:
-        """Give domain, facet and the similarities of all answers, of shape (prompts, checkpoints)."""
+    def similarities(self, condition: str = ALL) -> Iterator[tuple[tuple[str, str], Array]]:
+        """Give (domain, facet) and the similarities, of shape (prompts, checkpoints); two prompts or more."""
         frame = pl.concat([s.frame for s in self.scores]).filter(
-            (pl.col("condition") == ALL) & pl.col("metric").str.ends_with(SIMILARITY)
+            (pl.col("condition") == condition) & pl.col("metric").str.ends_with(SIMILARITY)
         )
         order = {f: i for i, f in enumerate(("lexical", "syntactic", "semantic", "functional"))}
         groups = sorted(
@@ -162,7 +162,8 @@ class Together:
         )
         for (domain, facet), group in groups:
             wide = group.pivot(on="checkpoint", index="prompt_id", values="value").sort("prompt_id")
-            yield str(domain), str(facet), wide.select(self.names).to_numpy()
+            if len(wide) >= 2:
+                yield (str(domain), str(facet)), wide.select(self.names).to_numpy()
 
 
 def _named_apart(frames: Sequence[pl.DataFrame]) -> list[pl.DataFrame]:
@@ -478,15 +479,15 @@ def trajectory(
     shifts = {pair: together.shift(*pair, **options) for pair in pairs}
     labels = [together.stage(k) for k in range(stages)]
     settings = shifts[0, 1].settings
-    measured = dict(_measured(together))
+    measured = dict(together.similarities())
     claims = [
-        (shifts[i, j], {key: log_ratio(s[:, i], s[:, j], **_bootstrap(settings)) for key, s in measured.items()})
+        (shifts[i, j], {key: log_ratio(s[:, i], s[:, j], **bootstrap(settings)) for key, s in measured.items()})
         for i, j in pairs
     ]
-    trends = {key: trend(s, **_bootstrap(settings)) for key, s in measured.items()}
+    trends = {key: trend(s, **bootstrap(settings)) for key, s in measured.items()}
     again, adjusted = claimed(claims, [t.slope.p for t in trends.values()])
     judged = dict(zip(pairs, again, strict=True))
-    signed = _signatures(judged[0, stages - 1])
+    signed = signatures(judged[0, stages - 1])
     rows = []
     for ((domain, facet), found), p in zip(trends.items(), adjusted, strict=True):
         slope = found.slope
@@ -518,17 +519,13 @@ def trajectory(
     )
 
 
-def _measured(together: Together) -> Iterator[tuple[tuple[str, str], Array]]:
-    for domain, facet, similarities in together.similarities():
-        if len(similarities) >= 2:
-            yield (domain, facet), similarities
-
-
-def _bootstrap(settings: Mapping[str, Any]) -> dict[str, Any]:
+def bootstrap(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that an interval depends on."""
     return {"m": settings["m"], "replicates": settings["replicates"], "seed": settings["seed"]}
 
 
-def _signatures(shift: Shift) -> dict[tuple[str, str], str]:
+def signatures(shift: Shift) -> dict[tuple[str, str], str]:
+    """The signature of each headline, by domain and facet."""
     return {(r["domain"], r["facet"]): r["signature"] for r in shift.judged.iter_rows(named=True)}
 
 
@@ -553,7 +550,7 @@ def levels_of(
     m = settings.get("m", REFERENCE_SIZE)
     for (domain, facet), similarities in measured.items():
         for place, name in enumerate(together.names):
-            found = contrast(similarities[:, [place]], (1.0,), **_bootstrap(settings))
+            found = contrast(similarities[:, [place]], (1.0,), **bootstrap(settings))
             low, high = (float(np.clip(np.exp(end), 1, m)) for end in found.interval)
             rows.append(
                 {
