@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
+from diversity.reports import svg
 from diversity.reports.markdown import escape
 from diversity.reports.notation import change, p_value, percent, plural
 from diversity.reports.plaintext import one_line
@@ -300,15 +303,73 @@ def _plain(text: str) -> str:
 
 
 def html(design: Design) -> str:
-    """Write a design as one self-contained page without scripts; everything is escaped."""
-    from importlib.resources import files
+    """Write a design as one self-contained page without scripts; everything is escaped.
 
-    from jinja2 import Environment, StrictUndefined
+    It wears the style of the report of two checkpoints. A trajectory has a plot of its levels for every domain and
+    facet, a recipe the forest of its runs.
+    """
+    from diversity.reports.html import sheet
 
-    template = (files("diversity.reports") / "templates" / "design.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["plain"] = lambda text: one_line(text, 2000)
-    return environment.from_string(template).render(page=page(design))
+    return sheet("design.html", page=page(design), kind=design.kind, levels=_levels(design), forests=_forests(design))
+
+
+def _levels(design: Any) -> list[tuple[str, Markup]]:
+    """For each domain and facet of a trajectory its effective number at every stage."""
+    if design.kind != "trajectory":
+        return []
+    drawn = []
+    rows = design.levels.to_dicts()
+    for number, key in enumerate(dict.fromkeys((r["domain"], r["facet"]) for r in rows), 1):
+        own = sorted((r for r in rows if (r["domain"], r["facet"]) == key), key=lambda r: r["place"])
+        name = f"{one_line(key[0], 40)}, {facet_word(key[1])}"
+        points = [(one_line(r["stage"], 40), r["effective"], r["ci_low"], r["ci_high"]) for r in own]
+        told = "; ".join(f"{stage} {value:.1f}" for stage, value, _, _ in points)
+        m = int(design.settings.get("m", 16))
+        title = f"{name}: effective number at each stage"
+        drawn.append((name, svg.levels(points, m=m, title=title, text=told, ident=f"level-{number}")))
+    return drawn
+
+
+def _forests(design: Any) -> list[tuple[str, list[tuple[str, str, Markup]]]]:
+    """For each domain and facet of a recipe a row a run, then the recipe and a further run of it."""
+    if design.kind != "recipe":
+        return []
+    margin = float(design.settings.get("margin", 0.1))
+    runs, pooled = design.forest.to_dicts(), design.pooled.to_dicts()
+    ends = [r[k] for r in runs for k in ("relative", "relative_low", "relative_high")]
+    scale = svg.change_scale([*ends, *(r["relative"] for r in pooled)], margin)
+    drawn = []
+    for number, row in enumerate(pooled, 1):
+        rows: list[tuple[str, Row, str]] = [
+            (f"{one_line(r['pre_name'], 30)} → {one_line(r['post_name'], 30)}", r, r["verdict"])
+            for r in runs
+            if (r["domain"], r["facet"]) == (row["domain"], row["facet"])
+        ]
+        if row["verdict"] is not None:
+            rows.append(("the recipe", row, row["verdict"]))
+            further = {"relative_low": row["predicted_low"], "relative_high": row["predicted_high"]}
+            rows.append(("a further run", row | further, "inconclusive"))
+        lines = [
+            (
+                label,
+                _change(r),
+                svg.interval(
+                    scale,
+                    relative=r["relative"],
+                    low=r["relative_low"],
+                    high=r["relative_high"],
+                    margin=margin,
+                    verdict=verdict,
+                    title=f"{label}: {_change(r)}",
+                    text="",
+                    ident=f"run-{number}-{i}",
+                    is_primary=label == "the recipe",
+                ),
+            )
+            for i, (label, r, verdict) in enumerate(rows, 1)
+        ]
+        drawn.append((f"{one_line(row['domain'], 40)}, {facet_word(row['facet'])}", lines))
+    return drawn
 
 
 def terminal(design: Design) -> RenderableType:

@@ -94,11 +94,10 @@ class Plots:
         told = outline(self.shift)
         own = next((d for d in told.domains if domain in (None, d.name)), None)
         if own is None:
-            raise UnknownName(f"no verdict for domain '{domain}': there is {', '.join(d.name for d in told.domains)}")
+            raise UnknownName("domain of this shift", str(domain), [d.name for d in told.domains])
         row = next((r for r in own.facets if facet in (None, r["facet"])), None)
         if row is None:
-            known = ", ".join(str(r["facet"]) for r in own.facets)
-            raise UnknownName(f"no verdict in facet '{facet}' of domain '{own.name}': there is {known}")
+            raise UnknownName(f"facet of domain {own.name}", str(facet), [str(r["facet"]) for r in own.facets])
         return told, own, row
 
 

@@ -81,6 +81,16 @@ def render(shift: Shift, *, outputs: str = "all") -> str:
     )
 
 
+def sheet(template: str, **given: Any) -> str:
+    """Render another template in the style of the report: a page without any script."""
+    style = _resource("report.css")
+    return _environment().get_template(template).render(
+        csp=_policy(style, ""),
+        style=Markup(style),  # noqa: S704 - package data
+        **given,
+    )
+
+
 def _resource(name: str) -> str:
     return files("diversity.reports.templates").joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
 

@@ -11,7 +11,7 @@ from diversity.errors import UnknownName
 from diversity.registry import find_metric
 from diversity.reports.notation import percent, plural
 from diversity.reports.plaintext import one_line
-from diversity.reports.sentences import facet_word
+from diversity.reports.sentences import CONDITIONS, facet_word
 from diversity.stats import FLOOR, PROVISIONAL
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ def paragraphs(shift: Shift) -> list[str]:
         "not materially changed when the 90 % interval lay wholly inside the margin, and inconclusive otherwise and "
         f"always below {FLOOR} prompts; below {PROVISIONAL} prompts a verdict is provisional."
     )
-    conditions = [c for c in dict.fromkeys(shift.table()["condition"]) if c != "all"]
+    taken = set(shift.table()["condition"]) - {"all"}
+    conditions = [word for name, word in CONDITIONS.items() if name in taken]
     if conditions:
         told.append(
-            f"Every verdict was taken again under the conditions {', '.join(map(str, conditions))}; one whose sign "
+            f"Every verdict was taken again under the conditions {', '.join(conditions)}; one whose sign "
             "turned round there is marked confounded."
         )
     told.append(f"Computed by diversity-shift {shift.provenance.get('package', '')}.".replace(" .", "."))

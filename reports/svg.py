@@ -430,6 +430,45 @@ def scatter(
     return picture(*shapes, height=height, title=title, text=text, ident=ident, class_="plot scatter")
 
 
+def levels(
+    points: Sequence[tuple[str, float, float | None, float | None]],
+    *,
+    m: int,
+    title: str,
+    text: str,
+    ident: str,
+) -> Markup:
+    """Effective number at each stage of a trajectory, with its interval; steps are coloured by their direction.
+
+    `points` are (stage, effective number, low, high) in order.
+    """
+    height, top, bottom = 226.0, 22.0, 36.0
+    scale = count_scale(m)
+
+    def down(value: float) -> float:
+        return top + (height - top - bottom) * (1 - (scale(value) - scale.left) / (scale.right - scale.left))
+
+    def across(place: int) -> str:
+        return _across(0.2 + 0.68 * place / max(len(points) - 1, 1))
+
+    shapes = []
+    for tick in count_ticks(m):
+        shapes.append(tag("line", x1="12%", x2="96%", y1=down(tick), y2=down(tick), class_="grid"))
+        shapes.append(tag("text", str(tick), x="9%", y=down(tick) + 4, class_="tick", text_anchor="end"))
+    for i, ((_, a, _, _), (_, b, _, _)) in enumerate(zip(points, points[1:], strict=False)):
+        ends: dict[str, str | float] = {"x1": across(i), "x2": across(i + 1), "y1": down(a), "y2": down(b)}
+        shapes.append(tag("line", class_=f"reach {direction(a, b)}", **ends))
+    for i, (stage, value, low, high) in enumerate(points):
+        if low is not None and high is not None:
+            shapes.append(tag("line", x1=across(i), x2=across(i), y1=down(low), y2=down(high), class_="whisker"))
+        shapes.append(tag("circle", cx=across(i), cy=down(value), r=5.0, class_=f"dot {'post' if i else 'pre'}"))
+        told = effective(value, points[i - 1][1] if i else points[1][1] if len(points) > 1 else value)[0]
+        shapes.append(tag("text", told, x=across(i), y=down(high or value) - 8, class_="value", text_anchor="middle"))
+        # Long names of stages would run into each other.
+        shapes.append(tag("text", stage[:14], x=across(i), y=height - 10, class_="tick", text_anchor="middle"))
+    return picture(*shapes, height=height, title=title, text=text, ident=ident, class_="plot levels")
+
+
 def icon(verdict: str) -> Markup:
     """The sign of a verdict: arrows that meet, arrows that part, two lines, a question."""
     paths = {
