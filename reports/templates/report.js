@@ -345,23 +345,21 @@
     const count = (own, side) => own.filter((i) => sideOf(i) === side).length;
     const hidden = new Set([...repeats.values()].flat());
     const parts = titled.map(([title, own]) => make("section", { class: "group" },
-      make("h4", {}, group ? title : "All outputs", make("span", { class: "stage" }, ` pre ${count(own, "pre")} · post ${count(own, "post")}`)),
+      make("h3", {}, group ? title : "All outputs", make("span", { class: "stage" }, ` pre ${count(own, "pre")} · post ${count(own, "post")}`)),
       make("div", { class: "pair" }, ["pre", "post"].map((side) => {
         const ours = own.filter((i) => sideOf(i) === side && !hidden.has(i));
         return make("div", { class: `side ${side}` }, ours.length ? make("ol", { "aria-label": `${title}, ${side}` }, ours.map(output)) : make("p", { class: "empty" }, `none ${side === "pre" ? "before" : "after"}`));
       }))));
 
     const radio = (value, label, isOn, act, group_) => make("label", {}, make("input", { type: "radio", name: group_, value, checked: isOn, change: act }), label);
-    const check = (label, isOn, act) => make("label", {}, make("input", { type: "checkbox", checked: isOn, change: act }), label);
-    const redraw = (change) => () => { change(); draw(number).then(() => restore()); };
-    const focused = () => { const e = document.activeElement; return e && place.contains(e) ? [e.name, e.value, e.dataset.keep] : null; };
-    let kept = null;
-    const restore = () => {
-      if (!kept) return;
-      const [n, v, k] = kept;
-      all("input", place).find((e) => (k ? e.dataset.keep === k : e.name === n && e.value === v))?.focus();
+    const check = (label, isOn, act) => make("label", {}, make("input", { type: "checkbox", name: label, checked: isOn, change: act }), label);
+    // Drawing again replaces the control that asked for it: the focus goes to its successor.
+    const redraw = (change) => (event) => {
+      const { name: own, value } = event.target;
+      change();
+      draw(number).then(() => all("input", place).find((e) => e.name === own && e.value === value)?.focus());
     };
-    const controls = make("div", { class: "controls", change: () => { kept = focused(); } },
+    const controls = make("div", { class: "controls" },
       ways.length ? make("fieldset", {}, make("legend", {}, "Group by"),
         ways.map((way) => radio(way, way === "tree" ? "same tree" : WORDS[way] ?? way, way === group, redraw(() => { chosen.group = way; }), "way"))) : null,
       hasTrees ? make("fieldset", {}, make("legend", {}, "Show"),
@@ -370,7 +368,7 @@
         check("fold near repeats", chosen.fold, redraw(() => { chosen.fold = !chosen.fold; })),
         check("mark what they share", chosen.marks, redraw(() => { chosen.marks = !chosen.marks; }))));
 
-    const shared = (title, list) => list.length ? make("div", { class: "shared" }, make("h4", {}, title),
+    const shared = (title, list) => list.length ? make("div", { class: "shared" }, make("h3", {}, title),
       make("table", { class: "data" }, make("caption", { class: "unseen" }, title),
         make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "Words"), make("th", { scope: "col", class: "n" }, "Pre"), make("th", { scope: "col", class: "n" }, "Post"))),
         make("tbody", {}, list.map(([words, pre, post]) => make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, words)), make("td", { class: "n" }, String(pre)), make("td", { class: "n" }, String(post))))))) : null;
