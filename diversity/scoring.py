@@ -208,7 +208,7 @@ def _watched(metric: Metric) -> Callable[..., float | NDArray[np.float64]]:
             return result
         except (Undefined, DiversityError, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever the code of others raises
+        except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:80]
             if not warned:
                 warnings.warn(f"metric '{metric.name}' failed ({reason}): its scores are null", stacklevel=2)

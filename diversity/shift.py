@@ -27,11 +27,11 @@ from diversity.stats import (
     PROVISIONAL,
     REPLICATES,
     Estimate,
-    effective,
     beyond_noise,
     both_scales,
     drop_out,
     effect_size,
+    effective,
     heterogeneity,
     heterogeneity_p,
     holm,
@@ -379,8 +379,8 @@ def compare(
     from diversity.sweep import along
 
     frontier, equivalents = along(
-        pre.frame,  # type: ignore[union-attr]  # sweeps come with samples only
-        post.frame,  # type: ignore[union-attr]
+        pre.frame,
+        post.frame,
         sweeps,
         names=names,
         metrics=scores.filter(pl.col("metric").str.ends_with(".similarity"))["metric"].unique().sort().to_list(),
@@ -802,9 +802,7 @@ def _judged(
         # A verdict cannot be reached again on fewer prompts than any verdict needs: that is no sign of a confound.
         # But where one text is all that is left of a prompt, it was copies that carried its part.
         untested = [
-            c
-            for c in lost
-            if c != DEDUPLICATED and (others[c] or {}).get("n_prompts", 0) < FLOOR <= row["n_prompts"]
+            c for c in lost if c != DEDUPLICATED and (others[c] or {}).get("n_prompts", 0) < FLOOR <= row["n_prompts"]
         ]
         reward = spec.rewards.get(facet, "neutral")
         low, high = (None if row[end] is None else math.expm1(row[end]) for end in ("ci_low", "ci_high"))

@@ -147,7 +147,7 @@ def both_scales(
 
 
 def influence(similarity_pre: Array, similarity_post: Array, *, m: int = 16) -> Array:
-    """What each prompt adds to the log ratio: its influence values, up to a constant. Negative narrows."""
+    """Return what each prompt adds to the log ratio: its influence values, up to a constant. Negative narrows."""
     scale_pre, scale_post = ((m - 1) / (1 + (m - 1) * max(s.mean(), 0.0)) for s in (similarity_pre, similarity_post))
     values: Array = scale_pre * similarity_pre - scale_post * similarity_post
     return values
@@ -289,10 +289,7 @@ def sign_flip(deltas: Array, *, replicates: int = 9999, seed: int = 0) -> float:
     n = len(deltas)
     if n < 2:
         return 1.0
-    if n <= 14:
-        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
-    else:
-        signs = _signs(n, replicates, seed)
+    signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) if n <= 14 else _signs(n, replicates, seed)
     # With the sum of squares fixed, |t| grows with |mean|: the order of the two is the same. Whole numbers would be
     # multiplied one by one; floats are ten times as fast.
     means = np.abs(signs.astype(np.float64) @ deltas)
@@ -369,7 +366,7 @@ def heterogeneity(deltas: Array, noise_variances: Array) -> float | None:
 
 
 def heterogeneity_p(deltas: Array, noise_variances: Array) -> float | None:
-    """p of a common shift of all prompts: do they differ by more than the noise of finitely many answers?
+    """Return the p of a common shift: whether prompts differ by more than the noise of finitely many answers.
 
     Parameters
     ----------

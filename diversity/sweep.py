@@ -135,7 +135,7 @@ def _points(
 
 
 def _setting(frame: pl.DataFrame, column: str) -> Any:
-    values = frame[column].unique() if column in frame.columns else []
+    values: list[Any] = frame[column].unique().to_list() if column in frame.columns else []
     return values[0] if len(values) == 1 else None
 
 
@@ -260,7 +260,7 @@ def equivalent(
     else:
         found["temperature"] = root(lambda e: e.estimate, coolest, hottest)
     for end, side in (("low", 0), ("high", 1)):
-        # An interval that holds 0 at the margin of the sweep goes on beyond it; one that never holds it has no end here.
+        # An interval that holds 0 at the margin of the sweep goes on beyond it, and has no end here.
         if at_coolest.interval[side] > 0 > at_hottest.interval[side]:
             found[end] = root(lambda e, side=side: e.interval[side], coolest, hottest)
     return found

@@ -165,9 +165,7 @@ def what_would_change(row: Row) -> str:
     if row["verdict"] == "no material change":
         return f"A margin within what is left would change it: {_lower(excluded)}"
     held = [_lower(_under(c)) for c in [*(row["confounded_by"] or []), *(row["lost_under"] or [])]]
-    if held:
-        return f"{excluded} It does not hold {' or '.join(held)}."
-    return f"{excluded} It held under every condition that could be tested."
+    return f"{excluded} It does not hold {' or '.join(held)}." if held else excluded
 
 
 def equivalent_sentence(row: Row) -> str:

@@ -5,8 +5,10 @@ import polars as pl
 import pytest
 
 import diversity
+from diversity import registry
 from diversity.errors import InputError, UnknownName
-from diversity.scoring import score
+from diversity.registry import Metric
+from diversity.scoring import CONDITIONS, score
 
 STORY = "The {} fox crossed the river at night and nobody in the village saw it go, said the old {} woman at the well."
 WORDS = ["red", "grey", "old", "lame", "quick", "thin", "sly", "wet"]
@@ -155,3 +157,87 @@ def test_hostile_outputs_are_scored():
     hostile = ["\x00" * 20, "<script>alert(1)</script> " * 8, "\x1b[31mred\x1b[0m " * 9, "e" * 300_000, "‮abc " * 10]
     scores = diversity.score(rows("a", hostile), embedder=Directions())
     assert 0 <= value(scores, "lexical.similarity")["value"] <= 1
+
+
+def test_equal_answers_count_once_a_prompt_under_deduplicated():
+    scores = score(rows("a", [*stories(3), stories(1)[0].replace(" ", "  "), stories(2)[1]]), metrics=["lexical"])
+    assert value(scores, "lexical.similarity")["n"] == 5
+    once = value(scores, "lexical.similarity", "deduplicated")
+    assert once["n"] == 3
+    assert once["value"] == value(score(rows("a", stories(3)), metrics=["lexical"]), "lexical.similarity")["value"]
+
+
+def test_a_prompt_of_copies_alone_has_no_pair_left_under_deduplicated():
+    found = value(score(rows("a", stories(1) * 4), metrics=["lexical"]), "lexical.similarity", "deduplicated")
+    assert (found["value"], found["n"], found["note"]) == (None, 1, "1 answers, 2 are needed")
+
+
+def test_markdown_is_taken_out_under_format_stripped():
+    laid_out = ["\n".join(f"- **{word}**" for word in s.split()) for s in stories(5)]
+    plain = ["\n".join(s.split()) for s in stories(5)]
+    one, other = (score(rows("a", texts), metrics=["lexical"]) for texts in (laid_out, plain))
+    whole = value(other, "lexical.similarity")["value"]
+    assert value(one, "lexical.similarity", "format-stripped")["value"] == whole
+    assert value(one, "lexical.similarity")["value"] > whole
+
+
+def test_programs_keep_their_layout_under_format_stripped():
+    programs = [f"# {w}\ndef f(x):\n    return x * {i} * x  # *{w}*" for i, w in enumerate(WORDS[:4])]
+    scores = score(rows("a", programs, domain="code", prompt_id="p"), metrics=["lexical"])
+    assert (
+        value(scores, "lexical.similarity", "format-stripped")["value"] == value(scores, "lexical.similarity")["value"]
+    )
+
+
+def test_untruncated_leaves_out_what_did_not_end_by_itself():
+    reasons = ["length", "stop", "eos", "max_tokens", None, "error"]
+    scores = score(rows("a", stories(6), finish_reason=reasons), metrics=["lexical"])
+    assert value(scores, "lexical.similarity", "untruncated")["n"] == 3
+    unrecorded = score(rows("a", stories(6)), metrics=["lexical"])
+    assert value(unrecorded, "lexical.similarity", "untruncated")["n"] == 6
+
+
+def counted(calls, name="counted"):
+    def measure(answers):
+        calls.append(len(answers))
+        return 0.5
+
+    return Metric(name=name, facet="lexical", higher_is="more diverse", range=(0, 1), source="here", function=measure)
+
+
+def test_conditions_that_change_nothing_cost_nothing(monkeypatch):
+    calls = []
+    monkeypatch.setitem(registry._metrics, "counted", counted(calls))
+    varied = [s + " " + s.upper() for s in stories(4)]
+    scores = score(rows("a", varied, finish_reason=["stop"] * 4), metrics=["counted"])
+    assert set(scores.frame["condition"]) == set(CONDITIONS)
+    # All, valid, each text once, without markdown, finished: one set. The window of equal length is another.
+    assert calls == [4, 4]
+
+
+def test_the_default_panel_asks_the_headlines_alone_under_the_sensitivities():
+    frame = score(rows("a", [*stories(3), stories(1)[0]]), embedder=Directions()).frame
+    asked = frame.filter(pl.col("condition").is_in(["deduplicated", "format-stripped", "untruncated"]))
+    assert set(asked["metric"]) == {f"{f}.similarity" for f in ("lexical", "syntactic", "semantic", "functional")}
+
+
+@pytest.mark.parametrize(
+    ("result", "reason"),
+    [
+        (lambda answers: 1 / 0, "ZeroDivisionError: division by zero"),
+        (lambda answers: "much", "ValueError: could not convert string to float: 'much'"),
+        (lambda answers: np.ones(3), "ValueError: an array of shape (3,), neither a number nor n x n"),
+    ],
+)
+def test_a_metric_that_fails_is_named_once_and_costs_its_own_scores_alone(monkeypatch, result, reason):
+    broken = Metric(
+        name="broken", facet="lexical", higher_is="more diverse", range=(0, 1), source="here", function=result
+    )
+    monkeypatch.setitem(registry._metrics, "broken", broken)
+    frame = pl.concat([rows("a", stories(4), prompt_id=p) for p in ("story-001", "story-002")])
+    with pytest.warns(UserWarning, match="metric 'broken' failed") as told:
+        scores = score(frame, metrics=["broken", "lexical.similarity"])
+    assert len(told) == 1
+    failed = value(scores, "broken", prompt_id="story-002")
+    assert (failed["value"], failed["note"]) == (None, f"the metric failed: {reason}")
+    assert value(scores, "lexical.similarity", prompt_id="story-002")["value"] is not None

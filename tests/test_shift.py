@@ -212,3 +212,103 @@ def test_a_condition_with_fewer_prompts_than_a_verdict_needs_is_untested_and_not
     assert row["verdict"] == "narrowed"
     assert row["untested_under"] == ["valid", "length-matched"]
     assert row["lost_under"] == []
+
+
+def lexical(pre, post, **options):
+    return diversity.compare(pre, post, metrics=["lexical.similarity"], **options)
+
+
+def changed(samples_, where, output):
+    """The samples with another output where a condition holds."""
+    return Samples.of(samples_.frame.with_columns(output=pl.when(where).then(output).otherwise("output")))
+
+
+def test_prompts_are_lost_for_want_of_a_side_or_of_answers_and_each_is_counted():
+    few = changed(samples("b", 40, prompts=22), (pl.col("prompt_id") < "p003") & (pl.col("sample_index") > 0), pl.lit(""))
+    row = judged(lexical(samples("a", 40), few))
+    assert (row["n_prompts"], row["prompts_lost"], row["prompts_missing"], row["prompts_too_few"]) == (19, 5, 2, 3)
+    assert row["drop_out"]
+    assert row["bound_low"] < row["relative"] < row["bound_high"]
+
+
+def test_without_lost_prompts_there_is_no_drop_out_and_no_bound(narrower):
+    row = judged(narrower)
+    assert (row["prompts_lost"], row["drop_out"], row["bound_low"], row["bound_high"]) == (0, False, None, None)
+
+
+def test_the_bounds_are_those_of_lost_prompts_all_alike_and_nothing_shared():
+    """Twelve of 24 prompts lack post: it is put at 1, then at 0, beside the 24 values of pre and 12 of post."""
+    pre = samples("a", 40)
+    post = Samples.of(pre.frame.with_columns(checkpoint=pl.lit("b")).filter(pl.col("prompt_id") < "p012"))
+    row = judged(lexical(pre, post))
+    scores = diversity.score(pre, metrics=["lexical.similarity"]).frame.filter(pl.col("condition") == "all")
+    s = dict(scores.select("prompt_id", "value").iter_rows())
+    half = sum(v for p, v in s.items() if p < "p012")
+    ends = [(1 + 15 * sum(s.values()) / 24) / (1 + 15 * (half + 12 * a) / 24) - 1 for a in (1, 0)]
+    assert (row["bound_low"], row["bound_high"]) == (pytest.approx(ends[0]), pytest.approx(ends[1]))
+
+
+def test_a_shift_that_exact_copies_carry_is_lost_without_them_and_no_confound():
+    pre, post = samples("a", 40), samples("b", 40)
+    copies = changed(post, pl.col("sample_index") > 3, pl.col("output").first().over("prompt_id"))
+    row = judged(lexical(pre, copies))
+    assert row["verdict"] == "narrowed"
+    assert row["confounded_by"] == []
+    assert row["lost_under"] == ["deduplicated"]
+
+
+def test_prompts_that_became_one_text_are_carried_by_copies_and_not_untested():
+    post = changed(samples("b", 40), pl.lit(value=True), pl.col("output").first().over("prompt_id"))
+    row = judged(lexical(samples("a", 40), post))
+    assert (row["verdict"], row["lost_under"], row["untested_under"]) == ("narrowed", ["deduplicated"], [])
+
+
+def test_a_shift_that_markdown_alone_makes_is_lost_without_it():
+    pre, post = samples("a", 40), samples("b", 40)
+    bullets = changed(post, pl.lit(value=True), "- **" + pl.col("output").str.replace_all(" ", "**\n- **") + "**")
+    row = judged(lexical(pre, bullets))
+    assert row["verdict"] == "narrowed"
+    assert "format-stripped" in row["confounded_by"] + row["lost_under"]
+
+
+def test_a_shift_of_cut_outputs_alone_is_lost_on_finished_ones():
+    pre, post = samples("a", 40, finish_reason="stop"), samples("b", 40, finish_reason="stop")
+    is_cut = pl.col("sample_index") % 2 == 0
+    loops = changed(post, is_cut, pl.lit("and then the same again ") + pl.col("sample_index").cast(pl.String))
+    cut = Samples.of(
+        loops.frame.with_columns(finish_reason=pl.when(is_cut).then(pl.lit("length")).otherwise("finish_reason"))
+    )
+    row = judged(lexical(pre, cut))
+    assert row["verdict"] == "narrowed"
+    assert "untruncated" in row["confounded_by"] + row["lost_under"]
+
+
+def test_prompts_that_drive_a_shift_are_named_and_called_unequal():
+    post = changed(
+        samples("b", 40),
+        pl.col("prompt_id").is_in(["p002", "p007", "p011"]),
+        pl.lit("the very same ") + (pl.col("sample_index") % 2).cast(pl.String),
+    )
+    row = judged(lexical(samples("a", 40), post))
+    assert row["heterogeneous"]
+    assert sorted(row["drivers"][:3]) == ["p002", "p007", "p011"]
+    assert row["heterogeneity_p"] < 0.001
+    assert row["clearly_narrowed"] >= 3 / 24
+    assert row["share_low"] < row["share_narrowed"] < row["share_high"]
+
+
+def test_both_scales_and_the_effect_size_have_the_sign_of_the_shift(narrower):
+    row = judged(narrower)
+    assert row["difference_low"] < row["difference"] < row["difference_high"] < 0
+    assert row["effect_size"] < -1
+    assert (row["excluded_narrowing"], row["excluded_widening"]) == (row["relative_low"], 0)
+    assert narrower.settings["scale"] == "log ratio of effective numbers"
+
+
+def test_a_result_is_the_same_whatever_else_is_compared_with_it():
+    """Streams of chance are set by seed and number of prompts, not by the order or the number of figures."""
+    one = lexical(samples("a", 40), samples("b", 20)).table()
+    more = compared(samples("a", 40), samples("b", 20)).table()
+    columns = ["metric", "condition", "shift", "ci_low", "ci_high", "p", "difference_low", "heterogeneity_p"]
+    headline = pl.col("metric") == "lexical.effective"
+    assert one.filter(headline).select(columns).equals(more.filter(headline).select(columns))
