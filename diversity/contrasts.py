@@ -21,6 +21,7 @@ def contrast(
     replicates: int = REPLICATES,
     seed: int = 0,
     levels: tuple[float, float] = LEVELS,
+    test: bool = True,
 ) -> Estimate:
     """Weighted sum of the logarithms of several checkpoints' effective numbers, on the same prompts.
 
@@ -35,6 +36,8 @@ def contrast(
         Reference number of answers of the effective number.
     levels : (float, float)
         Of the two intervals of the result.
+    test : bool
+        Whether to find p, by sign flips; nan otherwise.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def contrast(
         se=se,
         interval=wide,
         interval90=narrow,
-        p=sign_flip(influence - influence.mean() + estimate, seed=seed) if n > 1 else 1.0,
+        p=sign_flip(influence - influence.mean() + estimate, seed=seed) if test else math.nan,
     )
 
 
