@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,8 @@ import polars as pl
 
 from diversity.contrasts import contrast
 from diversity.designs import Design, head, interval_columns
-from diversity.errors import InputError, NotComparable
+from diversity.embedding import Embedder
+from diversity.errors import InputError, MissingExtra, NotComparable
 from diversity.registry import FACETS, find_domain
 from diversity.sampling import Backend, Request, _Batch, _interrupted_between_batches, _rows, _Run
 from diversity.scoring import ALL, CONDITIONS, score
@@ -28,7 +29,6 @@ from diversity.store import Store
 from diversity.tables import Samples
 
 if TYPE_CHECKING:
-    from diversity.embedding import Embedder
     from diversity.sampling import Progress
 
 LEVEL = 0.05
@@ -467,7 +467,7 @@ class _Sequence:
         execute: bool | str,
     ) -> None:
         self.sides, self.asked, self.n, self.margin, self.seed = sides, asked, n, margin, seed
-        self.options: dict[str, Any] = {"embedder": embedder, "execute": execute}
+        self.embedder, self.execute = embedder, execute
         self.looks = sides[0].looks
         self.open = list(self.looks)
         self.at = dict.fromkeys(self.looks, -1)
@@ -521,8 +521,14 @@ class _Sequence:
     def _similarities(
         self, domains: Sequence[str], metrics: Sequence[str], conditions: Sequence[str]
     ) -> Iterator[tuple[tuple[str, str, str], Array]]:
+        if "semantic.similarity" in metrics and (self.embedder is None or isinstance(self.embedder, str)):
+            # Loaded once, it also remembers the vectors of the texts of earlier looks.
+            with suppress(MissingExtra):  # score says so, and leaves the facet out
+                self.embedder = Embedder.load(self.embedder)
         samples = pl.concat([frame for domain in domains for frame in self._drawn[domain]])
-        scored = score(Samples.of(samples), metrics=metrics, conditions=conditions, **self.options).frame
+        scored = score(
+            Samples.of(samples), metrics=metrics, conditions=conditions, embedder=self.embedder, execute=self.execute
+        ).frame
         names = [side.label for side in self.sides]
         key = ["domain", "facet", "condition"]
         for (domain, facet, condition), group in scored.drop_nulls("value").group_by(key, maintain_order=True):
