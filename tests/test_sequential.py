@@ -205,18 +205,37 @@ def test_error_rates_of_the_sequential_rule(shape, shift):
         assert covered >= 0.929
 
 
-def test_the_command_samples_until_decided_and_says_each_look(tmp_path, monkeypatch, capsys, tiny_model):
+def test_the_command_samples_until_decided_and_says_each_look(tmp_path, monkeypatch, capsys, make_samples):
     from diversity.cli import main
+    from diversity.embedding import Embedder
+    from diversity.registry import find_domain
 
+    monkeypatch.setattr(Embedder, "load", classmethod(lambda cls, name=None: Letters()))
+    ids = [p.prompt_id for p in find_domain("story").prompts[:12]]
+    texts = ["zzz fff ggg", "hhh kkk lll", "mmm nnn ooo", "ppp qqq rrr", "sss ttt uuu"]
+    for name, known in (("pre", texts), ("post", texts[:1])):
+        make_samples(known, checkpoint=name, prompts=ids, prompt="Tell.").write(tmp_path / f"{name}.parquet")
     out = tmp_path / "run.json"
-    arguments = ["compare", tiny_model, tiny_model, "--until-decided", tmp_path / "s", "-d", "story", "-n", 2]
-    arguments += ["--prompts", 4, "--max-tokens", 4, "--out", out]
+    arguments = ["compare", *(f"replay:{tmp_path}/{side}.parquet" for side in ("pre", "post"))]
+    arguments += [
+        "--until-decided",
+        tmp_path / "s",
+        "-d",
+        "story",
+        "-n",
+        4,
+        "--prompts",
+        12,
+        "--looks",
+        1,
+        "--out",
+        out,
+    ]
     monkeypatch.setattr(sys, "argv", ["diversity", *map(str, arguments)])
     with pytest.raises(SystemExit) as ended:
         main()
     shown, told = capsys.readouterr()
     assert not ended.value.code, told
-    # Four prompts are too few for any verdict.
-    assert "look 1 of 1, 4 of 4 prompts: inconclusive" in told
-    assert "inconclusive" in shown
+    assert "story semantic, look 1 of 1, 12 of 12 prompts: narrowed" in told
+    assert "narrowed" in shown
     assert json.loads(out.read_text())["kind"] == "sequential"
