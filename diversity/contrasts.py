@@ -94,7 +94,8 @@ def influences(pre: Array, post: Array, *, m: int = 16) -> Array:
     """Each prompt's centred influence on the log ratio of the effective numbers; shape (prompts,), mean 0."""
     _, (a, b) = _mapped(np.array([pre.mean(), post.mean()]), m)
     influence: Array = a * pre - b * post
-    return influence - influence.mean()
+    centred: Array = influence - influence.mean()
+    return centred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -102,7 +102,7 @@ def _trajectory(design: Any) -> Page:
             if v["reference"] == reference
         ]
         what = "Against the first checkpoint" if reference == "first" else "Against the checkpoint before"
-        columns = ("domain", "facet", "stages", "of 16", "shift (95 %)", "p adjusted", "verdict")
+        columns: tuple[str, ...] = ("domain", "facet", "stages", "of 16", "shift (95 %)", "p adjusted", "verdict")
         tables.append(Table(title=what, columns=columns, rows=rows, right=frozenset(columns[3:6])))
     rows = [
         [
@@ -143,7 +143,16 @@ def _recipe(design: Any) -> Page:
         else:
             low, high = percent(row["predicted_low"]), percent(row["predicted_high"])
             said.append(f"{words}: {row['verdict']}. A further run would lie between {low} and {high} %.")
-    columns = ("domain", "facet", "runs", "shift (95 %)", "a further run", "spread of runs", "p adjusted", "verdict")
+    columns: tuple[str, ...] = (
+        "domain",
+        "facet",
+        "runs",
+        "shift (95 %)",
+        "a further run",
+        "spread of runs",
+        "p adjusted",
+        "verdict",
+    )
     rows = [
         [
             r["domain"],
@@ -199,7 +208,7 @@ def _factorial(design: Any) -> Page:
             f"{row['domain']}, {facet_word(row['facet'])}: of the {percent(row['relative'])} % from {first} to {last}, "
             f"{', '.join(parts)}; interaction {'; '.join(crossed)}."
         )
-    columns = ("domain", "facet", "effect", "shift (95 %)", "of total", "p adjusted", "verdict")
+    columns: tuple[str, ...] = ("domain", "facet", "effect", "shift (95 %)", "of total", "p adjusted", "verdict")
     rows = [
         [
             r["domain"],
@@ -248,7 +257,7 @@ def _sequential(design: Any) -> Page:
         for r in rows
         if r["asked"]
     ]
-    columns = ("domain", "facet", "look", "prompts", "of 16", "shift (95 %, at any look)", "verdict")
+    columns: tuple[str, ...] = ("domain", "facet", "look", "prompts", "of 16", "shift (95 %, at any look)", "verdict")
     table = [
         [
             r["domain"],
