@@ -18,6 +18,7 @@ _HOMES = {
     "Recipe": "recipes",
     "Samples": "tables",
     "Scores": "tables",
+    "Sequential": "sequential",
     "Shift": "shift",
     "Trajectory": "designs",
     "Undefined": "views",
@@ -31,6 +32,7 @@ _HOMES = {
     "sample": "sampling",
     "score": "scoring",
     "trajectory": "designs",
+    "until_decided": "sequential",
 }
 __all__ = [
     "Answers",
@@ -40,6 +42,7 @@ __all__ = [
     "Recipe",
     "Samples",
     "Scores",
+    "Sequential",
     "Shift",
     "Trajectory",
     "Undefined",
@@ -54,6 +57,7 @@ __all__ = [
     "sample",
     "score",
     "trajectory",
+    "until_decided",
 ]
 
 if TYPE_CHECKING:
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from diversity.registry import metric
     from diversity.sampling import sample
     from diversity.scoring import score
+    from diversity.sequential import Sequential, until_decided
     from diversity.shift import Shift, compare
     from diversity.tables import Samples, Scores, read_samples, read_scores
     from diversity.views import Answers, Undefined

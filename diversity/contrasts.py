@@ -21,6 +21,7 @@ def contrast(
     replicates: int = REPLICATES,
     seed: int = 0,
     levels: tuple[float, float] = LEVELS,
+    test: bool = True,
 ) -> Estimate:
     """Weighted sum of the logarithms of several checkpoints' effective numbers, on the same prompts.
 
@@ -35,6 +36,8 @@ def contrast(
         Reference number of answers of the effective number.
     levels : (float, float)
         Of the two intervals of the result.
+    test : bool
+        Whether to find p, by sign flips; nan otherwise.
 
     Returns
     -------
@@ -77,7 +80,7 @@ def contrast(
         se=se,
         interval=wide,
         interval90=narrow,
-        p=sign_flip(influence - influence.mean() + estimate, seed=seed) if n > 1 else 1.0,
+        p=sign_flip(influence - influence.mean() + estimate, seed=seed) if test else math.nan,
     )
 
 
@@ -91,7 +94,8 @@ def influences(pre: Array, post: Array, *, m: int = 16) -> Array:
     """Each prompt's centred influence on the log ratio of the effective numbers; shape (prompts,), mean 0."""
     _, (a, b) = _mapped(np.array([pre.mean(), post.mean()]), m)
     influence: Array = a * pre - b * post
-    return influence - influence.mean()
+    centred: Array = influence - influence.mean()
+    return centred
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,9 +99,11 @@ class Together:
             if execute:
                 raise InputError("scores hold no programs to execute: give samples, or execute when you score them")
             return cls._of_scores([side for side in sides if isinstance(side, Scores)])
-        if any(isinstance(side, Scores) for side in sides):
-            raise InputError("some sides are Samples and others Scores: give all of a kind")
-        tables = [side if isinstance(side, Samples) else Samples.of(side) for side in sides]
+        tables: list[Samples] = []
+        for side in sides:
+            if isinstance(side, Scores):
+                raise InputError("some sides are Samples and others Scores: give all of a kind")
+            tables.append(side if isinstance(side, Samples) else Samples.of(side))
         frames = _named_apart([t.frame for t in tables])
         names = [str(f["checkpoint"][0]) for f in frames]
         samples = _on_shared_prompts(frames)
@@ -292,6 +294,10 @@ class Design:
     __slots__ = ()
     kind: ClassVar[str]
 
+    def verdicts(self) -> pl.DataFrame:
+        """Return what is claimed, a row each."""
+        raise NotImplementedError
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain values, `kind` among them; `from_dict` is the way back."""
         raise NotImplementedError
@@ -475,7 +481,7 @@ def trajectory(
         execute=execute,
         progress=progress,
     )
-    options = {"margin": margin, "seed": seed, "allow_settings_differ": allow_settings_differ}
+    options: dict[str, Any] = {"margin": margin, "seed": seed, "allow_settings_differ": allow_settings_differ}
     shifts = {pair: together.shift(*pair, **options) for pair in pairs}
     labels = [together.stage(k) for k in range(stages)]
     settings = shifts[0, 1].settings

@@ -176,7 +176,7 @@ def factorial(
     for name, own in zip(factors, levels, strict=True):
         if len(own) < 2:
             raise InputError(f"the factor '{name[:40]}' has one level: give two or more")
-    grid = list(product(*levels))
+    grid = list(product(levels[0], levels[1]))
     if missing := [cell for cell in grid if cell not in cells]:
         raise InputError(f"there is no cell {' x '.join(missing[0])[:80]}: give every combination of levels")
     last = len(grid) - 1
@@ -194,7 +194,7 @@ def factorial(
     total = together.shift(0, last, margin=margin, seed=seed, allow_settings_differ=True)
     settings, signed = total.settings, signatures(total)
     design = list(_effects(factors, levels, grid))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for condition in conditions:
         for (domain, facet), similarities in together.similarities(condition):
             if (domain, facet) not in signed:

@@ -180,7 +180,8 @@ def recipe(
     settings = {**shifts[0].settings, "pooling": method}
     signed = signatures(shifts[0])
     own = {(k, r["domain"], r["facet"]): r for k, s in enumerate(shifts) for r in s.judged.iter_rows(named=True)}
-    rows, forest = [], []
+    rows: list[dict[str, Any]] = []
+    forest: list[dict[str, Any]] = []
     for (domain, facet), similarities in together.similarities():
         estimates = [log_ratio(similarities[:, i], similarities[:, j], **bootstrap(settings)) for i, j in places]
         found = pool(similarities, places, [e.estimate for e in estimates], method=method, m=settings["m"])

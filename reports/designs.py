@@ -45,9 +45,13 @@ class Page:
 
 def page(design: Design) -> Page:
     """Lay a design out."""
-    found: Page = {"trajectory": _trajectory, "recipe": _recipe, "factorial": _factorial, "sequential": _sequential}[
-        design.kind
-    ](design)
+    found: Page = {
+        "trajectory": _trajectory,
+        "recipe": _recipe,
+        "factorial": _factorial,
+        "sequential": _sequential,
+        "side by side": _side_by_side,
+    }[design.kind](design)
     return found
 
 
@@ -105,7 +109,7 @@ def _trajectory(design: Any) -> Page:
             if v["reference"] == reference
         ]
         what = "Against the first checkpoint" if reference == "first" else "Against the checkpoint before"
-        columns = ("domain", "facet", "stages", "of 16", "shift (95 %)", "p adjusted", "verdict")
+        columns: tuple[str, ...] = ("domain", "facet", "stages", "of 16", "shift (95 %)", "p adjusted", "verdict")
         tables.append(Table(title=what, columns=columns, rows=rows, right=frozenset(columns[3:6])))
     rows = [
         [
@@ -146,7 +150,16 @@ def _recipe(design: Any) -> Page:
         else:
             low, high = percent(row["predicted_low"]), percent(row["predicted_high"])
             said.append(f"{words}: {row['verdict']}. A further run would lie between {low} and {high} %.")
-    columns = ("domain", "facet", "runs", "shift (95 %)", "a further run", "spread of runs", "p adjusted", "verdict")
+    columns: tuple[str, ...] = (
+        "domain",
+        "facet",
+        "runs",
+        "shift (95 %)",
+        "a further run",
+        "spread of runs",
+        "p adjusted",
+        "verdict",
+    )
     rows = [
         [
             r["domain"],
@@ -187,6 +200,49 @@ def _recipe(design: Any) -> Page:
     )
 
 
+def _side_by_side(design: Any) -> Page:
+    rows = design.rows.to_dicts()
+    names = list(dict.fromkeys(r["name"] for r in rows))
+    said = []
+    for domain in dict.fromkeys(r["domain"] for r in rows):
+        lead = [r for r in _of_primary(rows) if r["domain"] == domain]
+        told = [f"{r['name']} {r['verdict'] or 'no verdict'}, {_change(r)}" for r in lead]
+        if lead:
+            said.append(f"{domain}, {facet_word(lead[0]['facet'])}: {'; '.join(told)}.")
+    columns: tuple[str, ...] = ("domain", "facet", "result", "checkpoints", "prompts", "shift (95 %)", "p adjusted")
+    columns = (*columns, "verdict")
+    cells = [
+        [
+            r["domain"],
+            facet_word(r["facet"]) + (" *" if r["primary"] else ""),
+            r["name"],
+            f"{r['pre_name']} → {r['post_name']}",
+            str(r["n_prompts"]),
+            _change(r),
+            p_value(r["p_adjusted"]),
+            _verdict(r),
+        ]
+        for r in sorted(rows, key=lambda r: (r["domain"], not r["primary"], r["facet"], names.index(r["name"])))
+    ]
+    notes = ["Each line is a comparison of its own, and its p is adjusted in its own family."]
+    apart = [d for d in dict.fromkeys(r["domain"] for r in rows) if _over_other_prompts(rows, d)]
+    if apart:
+        notes.append(f"Not over the same prompts, so not to be set against each other: {', '.join(apart)}.")
+    if len({r["pre_name"] for r in rows}) > 1:
+        notes.append("The lines begin from different checkpoints: the sign of a shift depends on its reference.")
+    return Page(
+        title=f"{len(names)} results side by side",
+        said=said,
+        tables=[Table(title="Verdicts", columns=columns, rows=cells, right=frozenset(columns[4:7]))],
+        notes=[*notes, _legend(design.settings)],
+    )
+
+
+def _over_other_prompts(rows: Sequence[Row], domain: str) -> bool:
+    own = [r for r in rows if r["domain"] == domain]
+    return any(len({r["prompts"] for r in own if r["facet"] == f}) > 1 for f in {r["facet"] for r in own})
+
+
 def _factorial(design: Any) -> Page:
     verdicts = design.verdicts().to_dicts()
     one, other = design.factors
@@ -202,7 +258,7 @@ def _factorial(design: Any) -> Page:
             f"{row['domain']}, {facet_word(row['facet'])}: of the {percent(row['relative'])} % from {first} to {last}, "
             f"{', '.join(parts)}; interaction {'; '.join(crossed)}."
         )
-    columns = ("domain", "facet", "effect", "shift (95 %)", "of total", "p adjusted", "verdict")
+    columns: tuple[str, ...] = ("domain", "facet", "effect", "shift (95 %)", "of total", "p adjusted", "verdict")
     rows = [
         [
             r["domain"],
@@ -251,7 +307,7 @@ def _sequential(design: Any) -> Page:
         for r in rows
         if r["asked"]
     ]
-    columns = ("domain", "facet", "look", "prompts", "of 16", "shift (95 %, at any look)", "verdict")
+    columns: tuple[str, ...] = ("domain", "facet", "look", "prompts", "of 16", "shift (95 %, at any look)", "verdict")
     table = [
         [
             r["domain"],
@@ -310,7 +366,9 @@ def html(design: Design) -> str:
     """
     from diversity.reports.html import sheet
 
-    return sheet("design.html", page=page(design), kind=design.kind, levels=_levels(design), forests=_forests(design))
+    axis, forests = _forests(design)
+    drawn = {"levels": _levels(design), "forests": forests, "axis": axis}
+    return sheet("design.html", page=page(design), kind=design.kind, **drawn)
 
 
 def _levels(design: Any) -> list[tuple[str, Markup]]:
@@ -330,18 +388,30 @@ def _levels(design: Any) -> list[tuple[str, Markup]]:
     return drawn
 
 
-def _forests(design: Any) -> list[tuple[str, list[tuple[str, str, Markup]]]]:
-    """For each domain and facet of a recipe a row a run, then the recipe and a further run of it."""
-    if design.kind != "recipe":
-        return []
+def _forests(design: Any) -> tuple[Markup, list[tuple[str, list[tuple[str, str, Markup]]]]]:
+    """The axis, and for each domain and facet a row a run, then the recipe and a further run of it."""
+    if design.kind not in {"recipe", "side by side"}:
+        return Markup(""), []
     margin = float(design.settings.get("margin", 0.1))
-    runs, pooled = design.forest.to_dicts(), design.pooled.to_dicts()
+    if design.kind == "recipe":
+        runs, pooled = design.forest.to_dicts(), design.pooled.to_dicts()
+    else:
+        runs = design.rows.to_dicts()
+        first = {(r["domain"], r["facet"]): r | {"verdict": None} for r in reversed(runs)}
+        pooled = sorted(first.values(), key=lambda r: (r["domain"], not r["primary"], r["facet"]))
     ends = [r[k] for r in runs for k in ("relative", "relative_low", "relative_high")]
-    scale = svg.change_scale([*ends, *(r["relative"] for r in pooled)], margin)
+    ends += [r.get(k) for r in pooled for k in ("relative", "predicted_low", "predicted_high")]
+    scale = svg.change_scale(ends, margin)
     drawn = []
     for number, row in enumerate(pooled, 1):
         rows: list[tuple[str, Row, str]] = [
-            (f"{one_line(r['pre_name'], 30)} → {one_line(r['post_name'], 30)}", r, r["verdict"])
+            (
+                one_line(r["name"], 60)
+                if "name" in r
+                else f"{one_line(r['pre_name'], 30)} → {one_line(r['post_name'], 30)}",
+                r,
+                r["verdict"] or "inconclusive",
+            )
             for r in runs
             if (r["domain"], r["facet"]) == (row["domain"], row["facet"])
         ]
@@ -369,7 +439,7 @@ def _forests(design: Any) -> list[tuple[str, list[tuple[str, str, Markup]]]]:
             for i, (label, r, verdict) in enumerate(rows, 1)
         ]
         drawn.append((f"{one_line(row['domain'], 40)}, {facet_word(row['facet'])}", lines))
-    return drawn
+    return svg.change_axis(scale), drawn
 
 
 def terminal(design: Design) -> RenderableType:
