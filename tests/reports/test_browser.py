@@ -53,10 +53,11 @@ def browser() -> Iterator[Any]:
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install playwright"
     )
-    chromium = shutil.which("chromium") or "/usr/bin/chromium"
-    if not Path(chromium).exists():
-        pytest.skip("chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as driver:
+        # The machine's own, else the one that playwright fetched.
+        chromium = shutil.which("chromium") or driver.chromium.executable_path
+        if not Path(chromium).exists():
+            pytest.skip("chromium is not installed: apt-get install chromium, or playwright install chromium")
         started = driver.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield started
         started.close()
