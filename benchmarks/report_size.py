@@ -58,16 +58,26 @@ def made() -> Shift:
                 rows.append(
                     dict.fromkeys(SHIFT)
                     | {"domain": name, "metric": shown, "facet": spec.facet, "unit": spec.unit, "condition": condition}
-                    | dict(zip(("shift", "relative", "ci_low", "ci_high", "p", "p_adjusted"), value.tolist(), strict=False))
+                    | dict(
+                        zip(("shift", "relative", "ci_low", "ci_high", "p", "p_adjusted"), value.tolist(), strict=False)
+                    )
                     | {"pre": 2 + abs(float(value[6])), "post": 2 + abs(float(value[7])), "n_prompts": PROMPTS}
                     | {"n_outputs": 3200, "verdict": "inconclusive", "margin": 0.1, "share_narrowed": 0.5}
-                    | {"signature": f"{shown}|v:0.1.0.1|dom:{name}|cond:{condition}|prompts:100#9f2c|n:16|T:1|top_p:1"
-                       "|max:256|set:de4e0a|extract:story.2|tok:word|U2|ci:envelope.t+boot-t.95x4000|seed:0"}
+                    | {
+                        "signature": f"{shown}|v:0.1.0.1|dom:{name}|cond:{condition}|prompts:100#9f2c|n:16|T:1|top_p:1"
+                        "|max:256|set:de4e0a|extract:story.2|tok:word|U2|ci:envelope.t+boot-t.95x4000|seed:0"
+                    }
                 )
         for facet in FACETS:
-            judged.append(
+            judged.append(  # noqa: PERF401 - a comprehension of this size reads worse
                 dict.fromkeys(JUDGED)
-                | {"domain": name, "noun": "texts", "facet": facet, "primary": facet == "semantic", "n_prompts": PROMPTS}
+                | {
+                    "domain": name,
+                    "noun": "texts",
+                    "facet": facet,
+                    "primary": facet == "semantic",
+                    "n_prompts": PROMPTS,
+                }
                 | {"prompts_lost": 0, "n_outputs": 3200, "pre": 6.1, "post": 4.2, "relative": -0.31, "p": 0.001}
                 | {"relative_low": -0.38, "relative_high": -0.23, "p_adjusted": 0.002, "share_narrowed": 0.8}
                 | {"verdict": "narrowed", "provisional": False, "rewards": "distinct", "runs": "against"}
@@ -95,7 +105,11 @@ def made() -> Shift:
         pre="base",
         post="tuned",
         settings={"m": REFERENCE_SIZE, "margin": 0.1, "replicates": 4000, "seed": 0, "level": 0.95},
-        provenance={"package": "0", "sampling": {"base": sampling, "tuned": sampling}, "domains": dict.fromkeys(names, "1")},
+        provenance={
+            "package": "0",
+            "sampling": {"base": sampling, "tuned": sampling},
+            "domains": dict.fromkeys(names, "1"),
+        },
         prompts=prompts,
         examples=[
             {k: e[k] for k in ("domain", "prompt_id", "pre", "post")} | {"facet": "semantic.effective"}
@@ -110,6 +124,9 @@ PAINT = "performance.getEntriesByType('paint').map((e) => [e.name, Math.round(e.
 FILTER = """() => {
   const table = document.querySelector('[data-table=d3-measures]');
   const input = table.querySelector('input');
+  // Only what is on the screen is laid out at once.
+  table.scrollIntoView();
+  document.body.offsetHeight;
   const took = [];
   for (const text of ['s', 'se', 'self', '', 'v']) {
     const from = performance.now();
@@ -144,7 +161,8 @@ SEARCH = """async (text) => {
 OPEN = """async (number) => {
   const from = performance.now();
   location.hash = `#prompt-${number}`;
-  while (!document.querySelector('.steps .stage')?.textContent.startsWith(`${number} of`)) await new Promise((done) => setTimeout(done, 1));
+  const isThere = () => document.querySelector('.steps .stage')?.textContent.startsWith(`${number} of`);
+  while (!isThere()) await new Promise((done) => setTimeout(done, 1));
   document.body.offsetHeight;
   return Math.round(performance.now() - from);
 }"""

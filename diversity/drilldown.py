@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ class Drilldown:
         outputs = [self._outputs[domain, prompt_id, name] for name in self.names]
         # Answers come in the order of their samples, without the outputs that hold none.
         extract = find_domain(domain).answer
-        places = [place for place, output in enumerate(sum(outputs, [])) if extract(output)]
+        places = [place for place, output in enumerate(chain.from_iterable(outputs)) if extract(output)]
         entry: Entry = {"domain": domain, "prompt_id": prompt_id}
         entry |= {side: [shortened(o) for o in own] for side, own in zip(("pre", "post"), outputs, strict=True)}
         self._entries[domain, prompt_id] = entry | looked_at(answers, places, sum(map(len, outputs)))
@@ -321,5 +322,3 @@ def _forms(both: Picked, places: Sequence[int], count: int) -> Entry:
     written = forest.written()
     numbers = [forms.setdefault(shortened(written[tree]), len(forms)) for tree in forest.which]
     return {"forms": list(forms), "form_of": _spread(numbers, parsed, count)}
-
-

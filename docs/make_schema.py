@@ -1,6 +1,6 @@
 """Write diversity/shift.schema.json, the JSON Schema of what `Shift.to_json` writes, from the columns of its tables.
 
-    python docs/make_schema.py
+python docs/make_schema.py
 """
 
 from __future__ import annotations

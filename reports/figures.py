@@ -71,9 +71,7 @@ class Plots:
         """Share of valid outputs against the effective number, a point a prompt and checkpoint."""
         return self._scatter("valid", "valid outputs", domain, facet, path)
 
-    def _scatter(
-        self, what: str, label: str, domain: str | None, facet: str | None, path: str | Path | None
-    ) -> str:
+    def _scatter(self, what: str, label: str, domain: str | None, facet: str | None, path: str | Path | None) -> str:
         told, own, row = self._one(domain, facet)
         sides = []
         for side in ("pre", "post"):
@@ -85,9 +83,7 @@ class Plots:
                     points.append((one_line(prompt["prompt"] or prompt["prompt_id"], 50), across, up))
             sides.append((side, points))
         title = f"{_title(own, row)}: {label}"
-        drawn = svg.scatter(
-            sides, m=told.m, across=label, is_share=what == "valid", title=title, text="", ident=what
-        )
+        drawn = svg.scatter(sides, m=told.m, across=label, is_share=what == "valid", title=title, text="", ident=what)
         return _written(_framed(title, drawn, width=520.0, height=250.0), path)
 
     def _one(self, domain: str | None, facet: str | None) -> tuple[Outline, DomainOutline, Row]:
@@ -145,21 +141,22 @@ def forest(shift: Shift) -> str:
             )
             shapes.append(_placed(plot, LABELS, down, across, ROW))
             down += ROW
-    foot = f"within prompt, {told.stage_words}; 95 % intervals over prompts; band: margin ±{percent(told.margin, signed=False)} %"
+    margin = f"margin ±{percent(told.margin, signed=False)} %"
+    foot = f"within prompt, {told.stage_words}; 95 % intervals over prompts; band: {margin}"
     shapes.append(tag("text", foot, x=12.0, y=down + 24, class_="tick"))
     named = f"Shift in diversity, {one_line(told.pre, 60)} → {one_line(told.post, 60)}"
     return _file(named, shapes, width=WIDTH, height=down + 38)
 
 
 def _placed(picture: Markup, x: float, y: float, width: float, height: float) -> Markup:
-    """A picture of the page at a place of a figure: its percentages are then of that width, and what leaves it is cut."""
-    text = re.sub(r'^<svg[^>]*>', "", str(picture), count=1).removesuffix("</svg>")
+    """A picture of the page at a place of a figure, whose width its percentages then are; what leaves it is cut."""
+    text = re.sub(r"^<svg[^>]*>", "", str(picture), count=1).removesuffix("</svg>")
     return tag("svg", Markup(text), x=x, y=y, width=width, height=height, overflow="hidden")  # noqa: S704 - made here
 
 
 def _framed(title: str, picture: Markup, *, width: float, height: float) -> str:
     # What leaves the picture, such as a number at its edge, must still be seen.
-    text = re.sub(r'^<svg[^>]*>', "", str(picture), count=1).removesuffix("</svg>")
+    text = re.sub(r"^<svg[^>]*>", "", str(picture), count=1).removesuffix("</svg>")
     inner = tag("svg", Markup(text), x=10.0, y=34.0, width=width - 20, height=height, overflow="visible")  # noqa: S704
     return _file(title, [inner], width=width, height=height + 44)
 
@@ -172,9 +169,7 @@ def _file(title: str, shapes: list[Markup], *, width: float, height: float) -> s
         tag("text", title, x=12.0, y=22.0, class_="head"),
     ]
     size = f"0 0 {width:g} {height:g}"
-    return str(
-        tag("svg", *head, *shapes, xmlns="http://www.w3.org/2000/svg", width=width, height=height, viewBox=size)
-    )
+    return str(tag("svg", *head, *shapes, xmlns="http://www.w3.org/2000/svg", width=width, height=height, viewBox=size))
 
 
 @cache

@@ -84,10 +84,14 @@ def render(shift: Shift, *, outputs: str = "all") -> str:
 def sheet(template: str, **given: Any) -> str:
     """Render another template in the style of the report: a page without any script."""
     style = _resource("report.css")
-    return _environment().get_template(template).render(
-        csp=_policy(style, ""),
-        style=Markup(style),  # noqa: S704 - package data
-        **given,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            csp=_policy(style, ""),
+            style=Markup(style),  # noqa: S704 - package data
+            **given,
+        )
     )
 
 
@@ -404,7 +408,9 @@ def _drill_index(shift: Shift, held: Sequence[Mapping[str, Any]], domains: Seque
             if name.endswith(".effective") and pair.get("pre") is not None and pair.get("post") is not None
         ]
         text = prompt.get("prompt") or entry["prompt_id"]
-        index.append([idents.get(entry["domain"], ""), entry["domain"], entry["prompt_id"], one_line(text, 160), facets])
+        index.append(
+            [idents.get(entry["domain"], ""), entry["domain"], entry["prompt_id"], one_line(text, 160), facets]
+        )
     return _packed(index)
 
 

@@ -49,8 +49,9 @@ def paragraphs(shift: Shift) -> list[str]:
         "similarity-sensitive Hill number of order 2 (Leinster and Cobbold 2012)."
     )
     told.append(
-        f"The shift is the log ratio of the two effective numbers, paired by prompt. Its {percent(level, signed=False)} "
-        "% interval is the envelope of the t and the percentile-t bootstrap interval over prompts "
+        f"The shift is the log ratio of the two effective numbers, paired by prompt. "
+        f"Its {percent(level, signed=False)} % interval is the envelope of the t and the "
+        "percentile-t bootstrap interval over prompts "
         f"({settings.get('replicates', 4000)} replicates, seed {settings.get('seed', 0)}); outputs of one prompt were "
         "not resampled. P values come from sign flips over prompts, adjusted by Holm (1979) over all domains and "
         "facets, and by Benjamini and Hochberg (1995) over the descriptive measures. "

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from diversity.reports.markdown import code, escape
-from diversity.reports.outline import DomainOutline, Outline, outline
+from diversity.reports.outline import DomainOutline, Outline, Row, outline
 from diversity.reports.plaintext import one_line, visible
 from diversity.reports.sentences import facet_word, paragraph
 
@@ -35,28 +35,7 @@ def render(shift: Shift) -> str:
 
 
 def _result(domain: DomainOutline, told: Outline, shift: Shift) -> dict[str, Any]:
-    metrics = []
-    for row in domain.facets:
-        metrics.append(
-            {
-                "type": "diversity_shift",
-                "name": f"Shift of the effective number of different outputs in {facet_word(row['facet'])}, %",
-                "value": _percent(row["relative"]),
-                "args": {
-                    "facet": str(row["facet"]),
-                    "unit": "within prompt",
-                    "pre": _rounded(row["pre"]),
-                    "post": _rounded(row["post"]),
-                    "interval_low": _percent(row["relative_low"]),
-                    "interval_high": _percent(row["relative_high"]),
-                    "verdict": str(row["verdict"]),
-                    "prompts": int(row["n_prompts"]),
-                    "reference_size": told.m,
-                    "baseline": one_line(told.pre, 96),
-                    "signature": str(row["signature"] or ""),
-                },
-            }
-        )
+    metrics = [_metric(row, told) for row in domain.facets]
     stages = ", ".join(str(s) for s in told.stages if s) or "not recorded"
     sets = ((shift.provenance.get("sampling") or {}).get(told.post) or {}).get("prompt_sets") or {}
     return {
@@ -67,6 +46,27 @@ def _result(domain: DomainOutline, told: Outline, shift: Shift) -> dict[str, Any
             "revision": str(sets.get(domain.name) or "not recorded"),
         },
         "metrics": metrics,
+    }
+
+
+def _metric(row: Row, told: Outline) -> dict[str, Any]:
+    return {
+        "type": "diversity_shift",
+        "name": f"Shift of the effective number of different outputs in {facet_word(row['facet'])}, %",
+        "value": _percent(row["relative"]),
+        "args": {
+            "facet": str(row["facet"]),
+            "unit": "within prompt",
+            "pre": _rounded(row["pre"]),
+            "post": _rounded(row["post"]),
+            "interval_low": _percent(row["relative_low"]),
+            "interval_high": _percent(row["relative_high"]),
+            "verdict": str(row["verdict"]),
+            "prompts": int(row["n_prompts"]),
+            "reference_size": told.m,
+            "baseline": one_line(told.pre, 96),
+            "signature": str(row["signature"] or ""),
+        },
     }
 
 

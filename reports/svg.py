@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -406,7 +407,7 @@ def scatter(
     shapes.append(tag("text", across, x="54%", y=height - 7, class_="tick", text_anchor="middle"))
     for side, points in sides:
         if joined:
-            for (_, x1, y1), (_, x2, y2) in zip(points, points[1:], strict=False):
+            for (_, x1, y1), (_, x2, y2) in pairwise(points):
                 shapes.append(
                     tag(
                         "line",
@@ -418,7 +419,13 @@ def scatter(
                     )
                 )
         dots = [
-            tag("circle", *([tag("title", name)] if len(points) <= NAMED else []), cx=_across(scale(x)), cy=down(y), r=5.0 if joined else 3.5)
+            tag(
+                "circle",
+                *([tag("title", name)] if len(points) <= NAMED else []),
+                cx=_across(scale(x)),
+                cy=down(y),
+                r=5.0 if joined else 3.5,
+            )
             for name, x, y in points
         ]
         shapes.append(tag("g", *dots, class_=f"dots {side}"))
@@ -455,7 +462,7 @@ def levels(
     for tick in count_ticks(m):
         shapes.append(tag("line", x1="12%", x2="96%", y1=down(tick), y2=down(tick), class_="grid"))
         shapes.append(tag("text", str(tick), x="9%", y=down(tick) + 4, class_="tick", text_anchor="end"))
-    for i, ((_, a, _, _), (_, b, _, _)) in enumerate(zip(points, points[1:], strict=False)):
+    for i, ((_, a, _, _), (_, b, _, _)) in enumerate(pairwise(points)):
         ends: dict[str, str | float] = {"x1": across(i), "x2": across(i + 1), "y1": down(a), "y2": down(b)}
         shapes.append(tag("line", class_=f"reach {direction(a, b)}", **ends))
     for i, (stage, value, low, high) in enumerate(points):

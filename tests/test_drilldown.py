@@ -60,7 +60,9 @@ def test_phrases_say_how_many_outputs_of_each_side_share_them():
 
 
 def test_the_map_does_not_depend_on_the_order_of_outputs():
-    vectors = {t: v / np.linalg.norm(v) for t, v in zip(STORIES, np.random.default_rng(0).normal(size=(4, 9)), strict=True)}
+    vectors = {
+        t: v / np.linalg.norm(v) for t, v in zip(STORIES, np.random.default_rng(0).normal(size=(4, 9)), strict=True)
+    }
 
     def encode(texts):
         return np.array([vectors[t] for t in texts])

@@ -224,7 +224,9 @@ def changed(samples_, where, output):
 
 
 def test_prompts_are_lost_for_want_of_a_side_or_of_answers_and_each_is_counted():
-    few = changed(samples("b", 40, prompts=22), (pl.col("prompt_id") < "p003") & (pl.col("sample_index") > 0), pl.lit(""))
+    few = changed(
+        samples("b", 40, prompts=22), (pl.col("prompt_id") < "p003") & (pl.col("sample_index") > 0), pl.lit("")
+    )
     row = judged(lexical(samples("a", 40), few))
     assert (row["n_prompts"], row["prompts_lost"], row["prompts_missing"], row["prompts_too_few"]) == (19, 5, 2, 3)
     assert row["drop_out"]

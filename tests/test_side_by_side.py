@@ -13,8 +13,9 @@ from diversity.side_by_side import SideBySide
 
 def shift(relative, *, post, prompts="30#1a2b", margin=0.1):
     row = dict.fromkeys(JUDGED) | {
-        "domain": "story", "noun": "stories", "facet": "semantic", "primary": True, "n_prompts": 30, "relative": relative,
-        "relative_low": relative - 0.05, "relative_high": relative + 0.05, "p_adjusted": 0.01, "verdict": "narrowed",
+        "domain": "story", "noun": "stories", "facet": "semantic", "primary": True, "n_prompts": 30,
+        "relative": relative, "relative_low": relative - 0.05, "relative_high": relative + 0.05,
+        "p_adjusted": 0.01, "verdict": "narrowed",
         "signature": f"semantic.effective@16|prompts:{prompts}|n:16",
     }  # fmt: skip
     return Shift(

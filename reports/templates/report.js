@@ -65,6 +65,7 @@
     // What has no value stays last either way.
     rows.sort(([a], [b]) => (a === "" || b === "" || up ? compare(a, b) : compare(b, a)));
     body.append(...rows.map(([, row]) => row));
+    table.dispatchEvent(new Event("sorted"));
   };
   for (const table of all("table[data-sortable]")) {
     const heads = [...table.tHead.rows[0].cells];
@@ -82,6 +83,9 @@
     }
   }
 
+  // Rows of a table that are shown at once: a browser lays out so many at the blink of an eye.
+  const LIMIT = 250;
+
   // Filters. The rows of other conditions come out of their pack when a condition is first chosen.
   const measureRow = (m) => {
     const [condition, effective, anchor, name, pre, post, shift, interval, p, verdict, slug, facet, unit, higher, said, keys] = m;
@@ -98,19 +102,28 @@
     const group = filters.querySelector("select[data-pack]");
     const columns = all("select[data-column]", filters);
     const found = filters.querySelector(".found");
-    let rows = null, loaded = false;
+    const known = new Map();
+    let limit = LIMIT, loaded = false;
+    const whole = make("button", { type: "button", class: "more", click: () => { limit = Infinity; apply(); } }, "Show all");
+    found.after(whole);
     const apply = () => {
-      rows ??= [...table.tBodies[0].rows].map((row) => [row, row.textContent.toLowerCase(), columns.map((c) => row.cells[c.dataset.column].textContent.trim())]);
       const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const rows = table.tBodies[0].rows;
       let count = 0;
-      for (const [row, text, cells] of rows) {
-        const shown = (!group?.value || row.dataset.group === group.value) && words.every((w) => text.includes(w))
+      for (const row of rows) {
+        if (!known.has(row)) known.set(row, [row.textContent.toLowerCase(), columns.map((c) => row.cells[c.dataset.column].textContent.trim())]);
+        const [text, cells] = known.get(row);
+        const fits = (!group?.value || row.dataset.group === group.value) && words.every((w) => text.includes(w))
           && columns.every((c, i) => !c.value || cells[i] === c.value);
+        count += fits;
+        const shown = fits && count <= limit;
         if (row.hidden === shown) row.hidden = !shown;
-        count += shown;
       }
-      found.textContent = count === rows.length ? "" : `${count} of ${rows.length} shown`;
+      const cut = count > limit;
+      whole.hidden = !cut;
+      found.textContent = cut ? `${count} of ${rows.length} found, the first ${limit} shown` : count === rows.length ? "" : `${count} of ${rows.length} shown`;
     };
+    table.addEventListener("sorted", apply);
     search.addEventListener("input", apply);
     for (const column of columns) column.addEventListener("change", apply);
     group?.addEventListener("change", async () => {
@@ -118,12 +131,13 @@
         loaded = true;
         const more = await unpack(`pack-${group.dataset.pack}`);
         table.tBodies[0].append(...more.map(measureRow));
-        rows = null;
         sort(table);
       }
       apply();
     });
     filters.hidden = false;
+    if (table.tBodies[0].rows.length > limit) apply();
+    else whole.hidden = true;
   }
 
   // One domain at a time.
@@ -411,14 +425,17 @@
       caption, make("p", { class: "note" }, make("span", { class: "key pre" }), "pre ", make("span", { class: "key dark" }), `post. First two principal components of the embeddings; they show ${Math.round(100 * entry.map_share)} % of the variance.`));
   };
 
-  const route = async () => {
+  const route = async (event) => {
     const found = /^#prompt-(\d+)$/.exec(location.hash);
     const number = found ? Number(found[1]) : 0;
     const open = number >= 1 && number <= index.length;
     document.body.classList.toggle("drilling", open);
     place.hidden = !open;
     if (!open) {
-      if (current) { current = 0; place.replaceChildren(); if (location.hash.length > 1) byId(location.hash.slice(1))?.scrollIntoView(); }
+      if (current) { current = 0; place.replaceChildren(); }
+      // Parts of the page take their true height when they first come near: the way there is measured again.
+      const settle = (times) => { byId(location.hash.slice(1))?.scrollIntoView(); if (times) requestAnimationFrame(() => settle(times - 1)); };
+      if (event && location.hash.length > 1) settle(3);
       return;
     }
     current = number;
@@ -451,12 +468,19 @@
       const held = await load();
       if (input.value.trim().toLowerCase() !== query) return;
       const hits = [];
-      let outputs = 0;
-      held.forEach(([entry, prompt, pre, post], i) => {
+      let outputs = 0, since = performance.now();
+      for (const [i, [entry, prompt, pre, post]] of held.entries()) {
         const a = pre.filter((text) => text.includes(query)).length, b = post.filter((text) => text.includes(query)).length;
         if (a + b || prompt.includes(query)) hits.push([i, a, b, entry]);
         outputs += a + b;
-      });
+        // A long search lets go now and then, for the next letter.
+        if (performance.now() - since > 40) {
+          status.textContent = `searched ${i + 1} of ${held.length} prompts`;
+          await new Promise((done) => setTimeout(done));
+          if (input.value.trim().toLowerCase() !== query) return;
+          since = performance.now();
+        }
+      }
       status.textContent = `${hits.length} prompt${hits.length === 1 ? "" : "s"}, ${outputs} output${outputs === 1 ? "" : "s"}`;
       hits.sort((x, y) => Math.abs(y[1] - y[2]) - Math.abs(x[1] - x[2]) || x[0] - y[0]);
       list.replaceChildren(...hits.slice(0, 40).map(([i, a, b]) => make("li", {}, make("a", { href: `#prompt-${i + 1}` }, make("bdi", {}, index[i][3])), make("span", { class: "note" }, ` ${index[i][1]} · pre ${a} · post ${b}`))),

@@ -179,7 +179,9 @@ def made_shift(
         for r in rows
         if r["primary"]
     ]
-    drilldown = [looked_at_entry(r["domain"], f"{r['domain']}-{i:02}", texts) for r in rows if r["primary"] for i in (0, 1)]
+    drilldown = [
+        looked_at_entry(r["domain"], f"{r['domain']}-{i:02}", texts) for r in rows if r["primary"] for i in (0, 1)
+    ]
     sampling = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 256, "seed": 0}
     return Shift(
         frame=pl.DataFrame(frame, schema=pl.Schema(SHIFT)),

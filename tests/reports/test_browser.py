@@ -5,10 +5,12 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from diversity.reports.html import render
@@ -259,7 +261,9 @@ def test_near_repeats_are_folded_with_their_count(opened: Callable[..., Any], ma
     assert page.locator("#prompt .group > .pair > .side > ol > .output").count() == before + 2
 
 
-def test_the_data_and_the_figure_can_be_taken_away(opened: Callable[..., Any], make_shift: Callable[..., Shift]) -> None:
+def test_the_data_and_the_figure_can_be_taken_away(
+    opened: Callable[..., Any], make_shift: Callable[..., Shift]
+) -> None:
     page = opened(make_shift())
 
     def taken(place: str, what: str) -> bytes:
@@ -288,3 +292,17 @@ def test_one_domain_is_shown_alone(opened: Callable[..., Any], make_shift: Calla
 
     assert page.locator("[data-domain=d2]:visible").count() == 0
     assert page.locator("[data-domain=d1]:visible").count() > 3
+
+
+def test_a_long_table_shows_so_many_rows_at_once(opened: Callable[..., Any], make_shift: Callable[..., Shift]) -> None:
+    made = make_shift()
+    rows = made.frame.filter(domain="story", metric="distinct_2")
+    more = [rows.with_columns(pl.lit(f"measure_{i:03}").alias("metric")) for i in range(300)]
+    page = opened(replace(made, frame=pl.concat([made.frame, *more])))
+    shown = page.locator("#d2-measures tbody tr:not([hidden])")
+
+    assert shown.count() == 250
+    page.locator("[data-table=d2-measures]").get_by_role("button", name="Show all").click()
+    assert shown.count() > 300
+    page.locator("[data-table=d2-measures] input").fill("measure_29")
+    assert shown.count() == 10

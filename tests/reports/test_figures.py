@@ -47,7 +47,7 @@ def test_a_distribution_counts_every_prompt(make_shift: MakeShift) -> None:
 
 
 def test_a_figure_of_an_unknown_domain_is_refused(make_shift: MakeShift) -> None:
-    with pytest.raises(UnknownName, match="unknown domain of this shift 'poems': .*Known: code, story"):
+    with pytest.raises(UnknownName, match=r"unknown domain of this shift 'poems': .*Known: code, story"):
         make_shift().plot.slopes("poems")
     with pytest.raises(UnknownName, match="unknown facet of domain story 'functional'"):
         make_shift().plot.slopes("story", "functional")

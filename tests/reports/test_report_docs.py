@@ -13,9 +13,7 @@ from diversity.shift import Shift
 PAGE = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
 
 
-def test_its_example_runs(
-    make_shift: Callable[..., Shift], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_example_runs(make_shift: Callable[..., Shift], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make_shift().to_json("shift.json")
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
