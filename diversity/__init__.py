@@ -13,43 +13,63 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answers": "views",
     "Domain": "domain",
+    "Factorial": "factorials",
     "Prompt": "domain",
+    "Recipe": "recipes",
     "Samples": "tables",
     "Scores": "tables",
+    "Sequential": "sequential",
     "Shift": "shift",
+    "Trajectory": "designs",
     "Undefined": "views",
     "compare": "shift",
+    "factorial": "factorials",
     "metric": "registry",
     "plan": "planning",
     "read_samples": "tables",
     "read_scores": "tables",
+    "recipe": "recipes",
     "sample": "sampling",
     "score": "scoring",
+    "trajectory": "designs",
+    "until_decided": "sequential",
 }
 __all__ = [
     "Answers",
     "Domain",
+    "Factorial",
     "Prompt",
+    "Recipe",
     "Samples",
     "Scores",
+    "Sequential",
     "Shift",
+    "Trajectory",
     "Undefined",
     "__version__",
     "compare",
+    "factorial",
     "metric",
     "plan",
     "read_samples",
     "read_scores",
+    "recipe",
     "sample",
     "score",
+    "trajectory",
+    "until_decided",
 ]
 
 if TYPE_CHECKING:
+    from diversity.designs import Trajectory, trajectory
     from diversity.domain import Domain, Prompt
+    from diversity.factorials import Factorial, factorial
     from diversity.planning import plan
+    from diversity.recipes import Recipe, recipe
     from diversity.registry import metric
     from diversity.sampling import sample
     from diversity.scoring import score
+    from diversity.sequential import Sequential, until_decided
     from diversity.shift import Shift, compare
     from diversity.tables import Samples, Scores, read_samples, read_scores
     from diversity.views import Answers, Undefined

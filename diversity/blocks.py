@@ -25,7 +25,17 @@ from diversity.cache import Cache, code_version, key_of
 from diversity.calibration import Calibration
 from diversity.embedding import Embedder
 from diversity.errors import InputError
-from diversity.scoring import AnswerSet, Panel, Progress, Readings, Semantics, answer_sets, over_prompts, within_prompts
+from diversity.scoring import (
+    AnswerSet,
+    Panel,
+    Progress,
+    Readings,
+    Semantics,
+    Watch,
+    answer_sets,
+    over_prompts,
+    within_prompts,
+)
 from diversity.tables import SCORES
 from diversity.views import Answers
 
@@ -85,6 +95,7 @@ def measured(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> pl.DataFrame:
     """Scores of all prompts of a Samples frame; arguments as in `score`."""
     blocks = list(in_blocks(frame))
@@ -94,10 +105,10 @@ def measured(
         readings.hold(semantics.read(sets, _embedding(progress)))
         with threadpool_limits(1, "blas"):
             readings.tell(sets, semantics.calibration)
-            rows = list(within_prompts(sets, panel, _scoring(progress)))
+            rows = list(within_prompts(sets, panel, _scoring(progress), watch))
             rows.extend(over_prompts(sets, panel, progress))
         return pl.DataFrame(rows, schema=pl.Schema(SCORES))
-    engine = engine_for(workers, len(blocks))
+    engine = Here(watch) if watch else engine_for(workers, len(blocks))
     try:
         done = list(each_block(blocks, panel, semantics, prompts=_prompts(frame), engine=engine, progress=progress))
     finally:
@@ -143,7 +154,7 @@ def each_block(
     progress: Progress | None = None,
 ) -> Iterator[Block]:
     """Measure block by block, in their order; those of an earlier run that was the same are taken from the cache."""
-    what = _follows_from(panel, semantics)
+    what = None if getattr(engine, "watch", None) else _follows_from(panel, semantics)
     report, done = _scoring(progress), 0
     with Cache("scores", what or "", is_used=what is not None) as kept:
         ahead: deque[_Work] = deque()
@@ -209,12 +220,18 @@ def _finished(ahead: deque[_Work], engine: Engine, kept: Cache) -> Block:
     return work.known
 
 
-def measure_block(frame: pl.DataFrame, panel: Panel, readings: Readings, calibration: Calibration | None) -> Block:
+def measure_block(
+    frame: pl.DataFrame,
+    panel: Panel,
+    readings: Readings,
+    calibration: Calibration | None,
+    watch: Watch | None = None,
+) -> Block:
     """Measure the prompts of one block: what every worker does."""
     sets = answer_sets(frame, panel, readings.encode)
     with threadpool_limits(1, "blas"):
         readings.tell(sets, calibration)
-        rows = pl.DataFrame(list(within_prompts(sets, panel)), schema=pl.Schema(SCORES))
+        rows = pl.DataFrame(list(within_prompts(sets, panel, watch=watch)), schema=pl.Schema(SCORES))
     return Block(rows, *_drawn(sets, panel, readings))
 
 
@@ -335,14 +352,17 @@ class Engine(Protocol):
 
 
 class Here:
-    """Measuring in this process alone."""
+    """Measuring in this process alone; what is to be watched, is watched here, and nothing is taken from the cache."""
 
     workers = 0
     lost: tuple[type[BaseException], ...] = ()
 
+    def __init__(self, watch: Watch | None = None) -> None:
+        self.watch = watch
+
     def submit(self, task: Callable[..., Block], *details: Any) -> Callable[[], Block]:
         """Put the task off until its result is asked for."""
-        return partial(task, *details)
+        return partial(task, *details, **({"watch": self.watch} if self.watch else {}))
 
     def result(self, future: Callable[[], Block]) -> Block:
         """Do the task."""

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -18,6 +18,7 @@ from diversity import __version__
 from diversity.errors import DiversityError, InputError
 
 if TYPE_CHECKING:
+    from diversity.designs import Design
     from diversity.sampling import Progress
     from diversity.shift import Shift
     from diversity.tables import Samples, Scores
@@ -411,11 +412,34 @@ def score(
 
 @commands.command()
 @click.argument("pre")
-@click.argument("post")
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the shift as JSON.")
+@click.argument("posts", metavar="POST [MORE]...", nargs=-1, required=True)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
+@click.option("--recipe", "is_recipe", is_flag=True, help="All after PRE are runs of one recipe: judge the recipe.")
+@click.option(
+    "--until-decided",
+    "store",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="STORE",
+    help="PRE and POST are checkpoints: sample both into this folder, in looks, until each domain is decided.",
+)
+@click.option(
+    "-d", "--domain", "domains", multiple=True, help="With --until-decided: domain to decide; again for more."
+)
+@click.option("-n", "--samples", "n", default=16, show_default=True, help="With --until-decided: outputs a prompt.")
+@click.option(
+    "--looks", default=4, show_default=True, help="With --until-decided: looks at the data, declared at first."
+)
+@click.option(
+    "--prompts",
+    callback=_count_or_file,
+    metavar="COUNT|FILE",
+    help="With --until-decided: the budget, prompts a domain.  [default: all of the domain's]",
+)
+@click.option("--max-tokens", type=int, help="With --until-decided: cap on the tokens of one output.")
+@click.option("--batch", default=64, show_default=True, help="With --until-decided: outputs drawn at a time.")
 @click.option(
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
 )
@@ -429,10 +453,142 @@ def score(
     multiple=True,
     help="Samples of PRE (or POST) at other temperatures: what temperature the shift amounts to; again for more.",
 )
+@click.option(
+    "--outputs",
+    type=click.Choice(["all", "top", "none"]),
+    help="Of which prompts the outputs are kept for the report: top is the ten most shifted of each domain.  "
+    "[default: all, or the top of very large runs]",
+)
+@click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
 @_execute
 def compare(
     pre: str,
-    post: str,
+    posts: tuple[str, ...],
+    out: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    is_recipe: bool,
+    store: Path | None,
+    domains: tuple[str, ...],
+    n: int,
+    looks: int,
+    prompts: int | str | None,
+    max_tokens: int | None,
+    batch: int,
+    metrics: tuple[str, ...],
+    margin: float,
+    seed: int,
+    embedding_model: str | None,
+    allow_settings_differ: bool,
+    sweeps: tuple[str, ...],
+    outputs: str | None,
+    model_card: Path | None,
+    execute: str | None,
+) -> None:
+    """Compare PRE (before tuning) with POST (after), prompt by prompt.
+
+    Each is a store folder, a .parquet or .jsonl of samples, or a .parquet of scores; where a file holds several
+    checkpoints, name one as FILE:CHECKPOINT. More than two are a trajectory: each is compared with PRE and with the one
+    before it. With --recipe they are runs of one recipe, and the verdict is about the recipe.
+
+    \b
+    Examples: diversity compare runs/pre runs/post --out shift.json --html report.html
+              diversity compare runs/pre runs/post --sweep runs/pre-sweep
+              diversity compare runs/base runs/sft runs/dpo
+              diversity compare runs/sft --recipe runs/dpo-seed1 runs/dpo-seed2 runs/dpo-seed3 runs/dpo-seed4
+              diversity compare models/sft models/dpo --until-decided runs/sft-dpo -d story -d code
+    """
+    import diversity
+
+    if store is None and domains:
+        raise click.UsageError("--domain goes with --until-decided STORE, which samples", click.get_current_context())
+    if (sweeps or outputs or model_card) and (store is not None or is_recipe or len(posts) > 1):
+        raise click.UsageError(
+            "--sweep, --outputs and --model-card go with one PRE and one POST", click.get_current_context()
+        )
+    given: dict[str, Any] = {"embedder": embedding_model, "margin": margin, "seed": seed, "execute": execute or False}
+    if store is not None:
+        if len(posts) > 1 or is_recipe or metrics or not domains:
+            raise click.UsageError(
+                "--until-decided takes PRE, POST and --domain, and no --recipe or --metric", click.get_current_context()
+            )
+        with _progress() as progress:
+            run = diversity.until_decided(
+                pre,
+                posts[0],
+                domains=domains,
+                store=store,
+                looks=looks,
+                prompts=prompts,
+                n=n,
+                max_tokens=max_tokens,
+                batch=batch,
+                on_look=_say_look,
+                progress=progress,
+                **given,
+            )
+        _deliver(run, out, html, markdown, as_json=as_json)
+        return
+    sides = [_side(each) for each in (pre, *posts)]
+    given |= {"metrics": metrics or "default", "allow_settings_differ": allow_settings_differ}
+    with _progress() as progress:
+        given["progress"] = progress
+        found: Shift | Design
+        if is_recipe:
+            found = diversity.recipe([(sides[0], side) for side in sides[1:]], **given)
+        elif len(sides) > 2:
+            found = diversity.trajectory(sides, **given)
+        else:
+            swept = [_side(each) for each in sweeps]
+            found = diversity.compare(*sides, sweep=swept, outputs=outputs, **given)  # type: ignore[arg-type]  # refused there
+            if model_card:
+                found.to_model_card(model_card)
+    _deliver(found, out, html, markdown, as_json=as_json)
+
+
+def _say_look(row: Mapping[str, Any]) -> None:
+    """Say on stderr what a look at one domain found."""
+    from diversity.reports.notation import change
+
+    size = change(row["relative"], row["relative_low"], row["relative_high"])
+    click.echo(
+        f"{row['domain']} {row['facet']}, look {row['look']} of {row['looks']}, {row['n_prompts']} of "
+        f"{row['prompts_at_most']} prompts: {row['verdict']}, {size}",
+        err=True,
+    )
+
+
+def _factor(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, list[str]]:
+    """NAME=LEVEL,LEVEL."""
+    name, sign, levels = value.partition("=")
+    if not sign or not name or not all(levels.split(",")):
+        raise click.BadParameter(f"'{value}' is not NAME=LEVEL,LEVEL, as in template=plain,chat", ctx, parameter)
+    return name, levels.split(",")
+
+
+@commands.command()
+@click.argument("cells", metavar="CELL...", nargs=-1, required=True)
+@click.option("--rows", default="checkpoint=pre,post", show_default=True, callback=_factor, metavar="NAME=LEVEL,LEVEL")
+@click.option(
+    "--columns", default="template=plain,chat", show_default=True, callback=_factor, metavar="NAME=LEVEL,LEVEL"
+)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the effects as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print the effects as JSON.")
+@click.option(
+    "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: headlines]"
+)
+@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
+@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--allow-settings-differ", is_flag=True, help="Compare although top-p or the token limit differ.")
+@_execute
+def factorial(
+    cells: tuple[str, ...],
+    rows: tuple[str, list[str]],
+    columns: tuple[str, list[str]],
     out: Path | None,
     html: Path | None,
     markdown: Path | None,
@@ -442,37 +598,43 @@ def compare(
     seed: int,
     embedding_model: str | None,
     allow_settings_differ: bool,
-    sweeps: tuple[str, ...],
     execute: str | None,
 ) -> None:
-    """Compare PRE (before tuning) with POST (after), prompt by prompt.
+    """Tell two factors apart: what comes with the chat template or the temperature, what with the weights.
 
-    Each is a store folder, a .parquet or .jsonl of samples, or a .parquet of scores; where a file holds several
-    checkpoints, name one as FILE:CHECKPOINT.
+    The CELLs are samples as `compare` takes them, row by row: every level of the columns for the first level of the
+    rows, then for the next.
 
     \b
-    Examples: diversity compare runs/pre runs/post --out shift.json --html report.html
-              diversity compare runs/pre runs/post --sweep runs/pre-sweep
+    Examples: diversity factorial runs/pre-plain runs/pre-chat runs/post-plain runs/post-chat
+              diversity factorial "runs/pre:NAME T=0.6" "runs/pre:NAME T=1" "runs/post:NAME T=0.6" "runs/post:NAME T=1"
+                  --columns temperature=0.6,1
     """
-    from diversity import compare as measure
+    from itertools import product
 
-    sides = [_side(pre), _side(post)]
-    swept = [_side(each) for each in sweeps]
+    from diversity import factorial as measure
+    from diversity.sequential import HEADLINES
+
+    grid = list(product(rows[1], columns[1]))
+    if len(cells) != len(grid):
+        raise click.UsageError(
+            f"{len(rows[1])} rows and {len(columns[1])} columns have {len(grid)} cells, and {len(cells)} are given",
+            click.get_current_context(),
+        )
+    sides = [_side(each) for each in cells]
     with _progress() as progress:
-        shift = measure(
-            *sides,
-            metrics=metrics or "default",
+        found = measure(
+            dict(zip(grid, sides, strict=True)),
+            factors=(rows[0], columns[0]),
+            metrics=metrics or HEADLINES,
             embedder=embedding_model,
             margin=margin,
             seed=seed,
             allow_settings_differ=allow_settings_differ,
             execute=execute or False,
-            sweep=swept,  # type: ignore[arg-type]  # scores are refused there
             progress=progress,
         )
-    if markdown:
-        shift.to_markdown(markdown)
-    _deliver(shift, out, html, as_json=as_json)
+    _deliver(found, out, html, markdown, as_json=as_json)
 
 
 def _side(given: str) -> Samples | Scores:
@@ -496,32 +658,67 @@ def _side(given: str) -> Samples | Scores:
 
 
 @commands.command()
-@click.argument("shift", type=click.Path(path_type=Path))
+@click.argument("shifts", metavar="SHIFT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as Markdown.")
-def report(shift: Path, html: Path | None, markdown: Path | None) -> None:
-    """Render SHIFT, a shift.json of `compare`, again without computing anything."""
-    from diversity import Shift
+@click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
+@click.option(
+    "--outputs",
+    type=click.Choice(["all", "top", "none"]),
+    default="all",
+    show_default=True,
+    help="Of which prompts the page carries the outputs, among those in SHIFT.",
+)
+def report(
+    shifts: tuple[Path, ...], html: Path | None, markdown: Path | None, model_card: Path | None, outputs: str
+) -> None:
+    """Render SHIFT, what `compare` or `factorial` wrote as JSON, again without computing anything.
 
-    result = Shift.read(shift)
+    Several, shifts or recipes, are set side by side: each line of the page is one of them.
+    """
+    from diversity.results import read
+    from diversity.shift import Shift
+
+    found = [read(shift) for shift in shifts]
+    if len(found) > 1:
+        from diversity.side_by_side import SideBySide
+
+        rows = SideBySide.of([(path.stem, each) for path, each in zip(shifts, found, strict=True)])
+        _deliver(rows, None, html, markdown, as_json=False)
+        return
+    if model_card and isinstance(found[0], Shift):
+        found[0].to_model_card(model_card)
+    _deliver(found[0], None, html, markdown, as_json=False, outputs=outputs)
+
+
+def _deliver(
+    found: Shift | Design,
+    out: Path | None,
+    html: Path | None,
+    markdown: Path | None = None,
+    *,
+    as_json: bool,
+    outputs: str = "all",
+) -> None:
+    from diversity.shift import Shift
+
     if markdown:
-        result.to_markdown(markdown)
-    _deliver(result, None, html, as_json=False)
-
-
-def _deliver(shift: Shift, out: Path | None, html: Path | None, *, as_json: bool) -> None:
+        found.to_markdown(markdown)
     if out:
-        shift.to_json(out)
-    if html:
-        shift.to_html(html)
+        found.to_json(out)
+    if html and isinstance(found, Shift):
+        found.to_html(html, outputs=outputs)
+    elif html:
+        found.to_html(html)
     if as_json:
-        click.echo(json.dumps(shift.verdicts().to_dicts(), indent=1))
+        click.echo(json.dumps(found.verdicts().to_dicts(), indent=1))
         return
     from rich.console import Console
 
+    from diversity.reports.designs import terminal
     from diversity.reports.terminal import render
 
-    Console().print(render(shift))
+    Console().print(render(found) if isinstance(found, Shift) else terminal(found))
     for path in (out, html):
         if path:
             click.echo(f"wrote {path}")

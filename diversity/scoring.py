@@ -51,6 +51,7 @@ ARROW = " → "  # joins the names of two checkpoints in the column checkpoint o
 
 logger = logging.getLogger("diversity")
 Progress = Callable[[str, int, int], None]
+Watch = Callable[[str, str, Mapping[str, Answers]], None]
 # Results by the identity of the answers and the name of the metric.
 _Measured = dict[tuple[int | str, ...], Any]
 
@@ -66,6 +67,7 @@ def score(
     execute: bool | str = False,
     workers: int | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Scores:
     """Measure every prompt's answers, each checkpoint apart, and what lies across prompts and between checkpoints.
 
@@ -100,6 +102,9 @@ def score(
         known to this process only, which then works alone.
     progress : callable, optional
         Called with (what, done, total).
+    watch : callable, optional
+        Called with (domain, prompt_id, answers of each checkpoint) for every prompt while their views are at hand;
+        empty answers are left out. All prompts are then measured in this process.
 
     Returns
     -------
@@ -126,7 +131,7 @@ def score(
 
     from diversity.blocks import measured
 
-    rows = measured(frame, panel, semantics, workers=workers, progress=progress)
+    rows = measured(frame, panel, semantics, workers=workers, progress=progress, watch=watch)
     warn_of_failures(rows)
     return Scores.of(rows, provenance_of(samples.provenance, sampling_of(frame), panel, semantics, judge))
 
@@ -322,7 +327,10 @@ POOLED = 50_000  # outputs above which no measure is pooled over all of them: it
 
 
 def within_prompts(
-    sets: Sequence[AnswerSet], panel: Panel, progress: Callable[[int, int], None] | None = None
+    sets: Sequence[AnswerSet],
+    panel: Panel,
+    progress: Callable[[int, int], None] | None = None,
+    watch: Watch | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Scores of every prompt apart, each checkpoint's and between them."""
     within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
@@ -335,6 +343,9 @@ def within_prompts(
             yield from each.rows(headlines if each.condition in panel.lean else within, known)
         whole = [s for s in of_prompt if s.condition not in panel.lean]
         yield from _between(whole, between, panel.pairs, known)
+        if watch:
+            domain = of_prompt[0].domain.name
+            watch(domain, of_prompt[0].prompt_id, {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL})
         # Views are many times the size of the texts: those of one prompt at a time are kept.
         for each in of_prompt:
             each.answers.forget()

@@ -17,6 +17,7 @@ import polars as pl
 
 from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
+from diversity.drilldown import Drilldown, check_choice
 from diversity.errors import InputError, NotComparable
 from diversity.registry import Metric, find_domain, find_metric
 from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score, wanted_metrics
@@ -47,6 +48,7 @@ from diversity.views import NO_BEHAVIOUR
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
+    from diversity.reports.figures import Plots
 
 SCHEMA = 2
 REFERENCE_SIZE = 16
@@ -71,6 +73,8 @@ class Shift:
         Per prompt: its text, and pre and post of every headline facet and guard.
     examples : list of dict
         Outputs of the prompts that shifted most.
+    drilldown : list of dict
+        What a reader needs to look at single prompts: their outputs and what `diversity.drilldown` says of them.
     frontier : list of dict
         With a sweep: effective number and share of valid outputs of each side at each temperature, with intervals;
         one a domain x facet x side x temperature.
@@ -91,6 +95,7 @@ class Shift:
     provenance: Mapping[str, Any]
     prompts: Sequence[Mapping[str, Any]] = field(default_factory=list)
     examples: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    drilldown: Sequence[Mapping[str, Any]] = field(default_factory=list)
     frontier: Sequence[Mapping[str, Any]] = field(default_factory=list)
     equivalents: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
@@ -133,6 +138,7 @@ class Shift:
             "verdicts": self.judged.to_dicts(),
             "prompts": list(self.prompts),
             "examples": list(self.examples),
+            "drilldown": list(self.drilldown),
             "frontier": list(self.frontier),
             "equivalents": list(self.equivalents),
         }
@@ -151,6 +157,7 @@ class Shift:
             provenance=record["provenance"],
             prompts=record["prompts"],
             examples=record["examples"],
+            drilldown=record["drilldown"],
             frontier=record["frontier"],
             equivalents=record["equivalents"],
         )
@@ -174,11 +181,15 @@ class Shift:
                 raise InputError(f"{path}: {error}") from None
             raise InputError(f"{path}: not a shift that `diversity compare --out` wrote: compare again") from None
 
-    def to_html(self, path: str | Path | None = None) -> str:
-        """Return the report as one self-contained HTML page, and write it where a path is given."""
+    def to_html(self, path: str | Path | None = None, *, outputs: str = "all") -> str:
+        """Return the report as one self-contained HTML page, and write it where a path is given.
+
+        `outputs` says of which prompts the page carries the outputs, among those the shift holds: "all", "top" (the
+        ten most shifted of each domain) or "none".
+        """
         from diversity.reports.html import render
 
-        text: str = render(self)
+        text: str = render(self, outputs=outputs)
         if path is not None:
             _write(path, text)
         return text
@@ -190,6 +201,29 @@ class Shift:
         text: str = render(self)
         if path is not None:
             _write(path, text)
+        return text
+
+    def to_model_card(self, path: str | Path | None = None) -> str:
+        """Return the block of a Hugging Face model card: `model-index` metadata and a paragraph a domain."""
+        from diversity.reports.model_card import render
+
+        text: str = render(self)
+        if path is not None:
+            _write(path, text)
+        return text
+
+    @property
+    def plot(self) -> Plots:
+        """The figures of the report one by one, as SVG text: `shift.plot.forest("forest.svg")`."""
+        from diversity.reports.figures import Plots
+
+        return Plots(self)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the sentence of every domain, and the forest plot."""
+        from diversity.reports.figures import notebook
+
+        text: str = notebook(self)
         return text
 
 
@@ -251,6 +285,7 @@ def compare(
     seed: int = 0,
     allow_settings_differ: bool = False,
     execute: bool | str = False,
+    outputs: str | None = None,
     sweep: Samples | Sequence[Samples] = (),
     progress: Progress | None = None,
 ) -> Shift:
@@ -268,6 +303,9 @@ def compare(
         Seed of the bootstrap and of the permutation.
     allow_settings_differ : bool
         Compare although temperature, top-p or the token limit differ.
+    outputs : "all", "top" or "none", optional
+        Of which prompts the outputs are kept for the report: all, the ten most shifted of each domain, or none.
+        Default: all, or the top where they have more than 32 million characters.
     sweep : Samples or several
         The same checkpoints at other temperatures, named "NAME T=0.6" as `sample` does: gives `Shift.frontier` and,
         of pre, `Shift.equivalents`.
@@ -283,7 +321,9 @@ def compare(
     """
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
+    check_choice(outputs)
     samples: pl.DataFrame | None = None
+    drilldown: Drilldown | None = None
     sweeps = [sweep] if isinstance(sweep, Samples) else list(sweep)
     if sweeps and not all(isinstance(s, Samples) for s in (pre, post, *sweeps)):
         raise InputError("a sweep is measured anew beside pre and post: give Samples for all of them")
@@ -309,6 +349,7 @@ def compare(
         _check_prompts(before, after)
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
+        drilldown = None if outputs == "none" else Drilldown(both.frame, names)
         scored = score(
             both,
             metrics=metrics,
@@ -317,6 +358,7 @@ def compare(
             embedder=embedder,
             execute=execute,
             progress=progress,
+            watch=drilldown,
         )
         scores, provenance = scored.frame, dict(scored.provenance)
     if not allow_settings_differ:
@@ -329,7 +371,9 @@ def compare(
         "seed": seed,
         "level": 0.95,
     }
-    shift = _compared(scores, names, settings, provenance, samples)
+    shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
+    if drilldown:
+        shift = replace(shift, drilldown=drilldown.select(shift.prompts, outputs))
     if not sweeps:
         return shift
     from diversity.sweep import along
@@ -913,6 +957,16 @@ def _examples(
             }
             chosen.append({"domain": domain, "prompt_id": prompt["prompt_id"], "facet": facet, **sides})
     return chosen
+
+
+def illustrated(shift: Shift, samples: pl.DataFrame) -> Shift:
+    """Return the shift of scores with the texts of its prompts, and outputs of those that shifted most."""
+    texts: dict[tuple[str, str], str] = {}
+    if "prompt" in samples.columns:
+        unique = samples.drop_nulls("prompt").unique(["domain", "prompt_id"], maintain_order=True)
+        texts = {(d, p): t for d, p, t in unique.select("domain", "prompt_id", "prompt").iter_rows()}
+    prompts = [{**p, "prompt": texts.get((p["domain"], p["prompt_id"]))} for p in shift.prompts]
+    return replace(shift, prompts=prompts, examples=_examples(prompts, samples, (shift.pre, shift.post)))
 
 
 def _shortened(text: str) -> str:

@@ -131,6 +131,11 @@ class Store:
         """Whether a part is there and whole; one that is not is drawn again."""
         return any(_is_whole(part) for part in self._parts(number))
 
+    def part(self, number: int) -> pl.DataFrame | None:
+        """Read one part; None where it is not there or not whole."""
+        whole = next(filter(_is_whole, self._parts(number)), None)
+        return None if whole is None else read_parquet(whole)[0]
+
     def add(self, number: int, rows: pl.DataFrame) -> None:
         """Write a part: it is on disk when this returns."""
         buffer = io.BytesIO()

@@ -595,6 +595,45 @@ class Stand:
         kept: IDS = labels[self.kept]
         return kept
 
+    def written(self) -> list[str]:
+        """The normalised tree of each program to be read: a line a node with its operators, indented by depth.
+
+        Children without children stand on their parent's line.
+        """
+        names, marks = self.table.names, (self._actions == _FOLD) & self._whole
+        folded: dict[int, list[str]] = {}
+        above = self._kept_above
+        for node in np.flatnonzero(marks).tolist():
+            folded.setdefault(int(above[node]), []).append(names[self.kinds[node]])
+        kept = np.flatnonzero(self.kept)
+        below: dict[int, list[int]] = {}
+        for node in kept.tolist():
+            below.setdefault(int(above[node]), []).append(node)
+        lines: list[list[str]] = [[] for _ in self.trees]
+        depths: dict[int, int] = {}
+        inline: set[int] = set()
+        for node in kept.tolist():
+            depths[node] = depths.get(int(above[node]), -1) + 1
+            if node in inline:
+                continue
+            label = " ".join([names[self.kinds[node]], *folded.get(node, [])])
+            children = below.get(node, [])
+            if not any(below.get(child) or folded.get(child) for child in children):
+                inline.update(children)
+                label = " ".join([f"{label}:" if children else label, *(names[self.kinds[c]] for c in children)])
+            lines[self.owners[node]].append("  " * depths[node] + label)
+        return ["\n".join(own) for own in lines]
+
+    @cached_property
+    def _kept_above(self) -> Integers:
+        """The nearest kept ancestor of each node, -1 where there is none."""
+        above = self.parents.copy()
+        while True:
+            passed = (above >= 0) & ~self.kept[above]
+            if not passed.any():
+                return above
+            above = np.where(passed, self.parents[above], above)
+
     def tokens(self, level: Level) -> tuple[IDS, Integers]:
         """Hash of each token in reading order, and the tree it is in.
 
@@ -873,6 +912,10 @@ class Forest:
     def full_subtrees(self, level: Level = "type") -> IDS:
         """Hash of the whole subtree under each node. Shape (nodes,)."""
         return whole_trees(self.labels(level), self.sizes)
+
+    def written(self) -> list[str]:
+        """Each normalised tree to be read; see `Stand.written`."""
+        return [text for stand in self.stands for text in stand.written()]
 
     def tokens(self, level: Level) -> tuple[Integers, Integers]:
         """Tokens of the trees end to end as numbers, and how many each tree has; see `Stand.tokens`."""

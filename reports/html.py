@@ -6,8 +6,9 @@ import base64
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from diversity.drilldown import chosen
 from diversity.errors import UnknownName
 from diversity.registry import find_metric
-from diversity.reports import notation, sentences, svg
+from diversity.reports import figures, methods, notation, sentences, svg
 from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
 from diversity.reports.plaintext import cut, one_line, visible
 
@@ -31,13 +33,26 @@ PREVIEW = 360  # characters of an output that are read before it has to be opene
 SHOWN = 4  # outputs a side before the rest has to be opened
 
 
-def render(shift: Shift) -> str:
+def render(shift: Shift, *, outputs: str = "all") -> str:
     """Return the report as one HTML page.
 
     Equal shifts give equal bytes. Whatever comes from data is escaped, and control, direction and surrogate
     characters are shown as signs. The page allows itself no request, no inline style and no script but its own.
+    The verdicts, their plots and the examples are read without the script; single prompts, the measures under other
+    conditions and the data lie deflated in the page, and the script unpacks them when they are asked for.
+
+    Parameters
+    ----------
+    shift : Shift
+    outputs : "all", "top" or "none"
+        Of which prompts the page carries the outputs, among those that the shift holds.
     """
+    held = chosen(shift.drilldown, outputs)  # type: ignore[arg-type]  # entries are dicts
+    if outputs == "none":
+        shift = replace(shift, examples=[])
     told = outline(shift)
+    numbers = {(e["domain"], e["prompt_id"]): i for i, e in enumerate(held, 1)}
+    domains = [_Domain.of(i, domain, told, shift, numbers) for i, domain in enumerate(told.domains, 1)]
     style, script = _resource("report.css"), _resource("report.js")
     page = _environment().get_template("report.html")
     return page.render(
@@ -46,7 +61,14 @@ def render(shift: Shift) -> str:
         csp=_policy(style, script),
         style=Markup(style),  # noqa: S704 - package data
         script=Markup(script),  # noqa: S704 - package data
-        domains=[_Domain.of(i, domain, told, shift) for i, domain in enumerate(told.domains, 1)],
+        domains=domains,
+        held=held,
+        outputs_left_out=outputs == "none",
+        stages=told.stage_words,
+        share_narrowed=_share_narrowed,
+        forest=_packed(figures.forest(shift)) if domains else "",
+        drill=_drill_index(shift, held, domains),
+        packs=_packs(shift, held, domains),
         facets=_facets(told),
         scale=svg.change_scale(_ends(told), told.margin),
         definitions=_definitions(told),
@@ -54,6 +76,22 @@ def render(shift: Shift) -> str:
         arms=_arms(shift),
         package=shift.provenance.get("package"),
         provenance=_json(shift.provenance),
+        methods=methods.paragraphs(shift),
+        bibliography=methods.bibtex(shift),
+    )
+
+
+def sheet(template: str, **given: Any) -> str:
+    """Render another template in the style of the report: a page without any script."""
+    style = _resource("report.css")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            csp=_policy(style, ""),
+            style=Markup(style),  # noqa: S704 - package data
+            **given,
+        )
     )
 
 
@@ -66,7 +104,8 @@ def _policy(style: str, script: str) -> str:
     hashes = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
     return (
         f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
-        "base-uri 'none'; form-action 'none'"
+        # A figure becomes a PNG by way of an image that the page itself makes.
+        "img-src blob:; base-uri 'none'; form-action 'none'"
     )
 
 
@@ -130,7 +169,9 @@ class _Prompt:
     pre: float
     post: float
     words: tuple[float | None, float | None]
+    valid: tuple[float | None, float | None]
     example: str | None
+    number: int | None
 
     @property
     def ratio(self) -> float:
@@ -145,12 +186,17 @@ class _Facet:
     ident: str
     pairs: list[tuple[str, float, float]]
 
+    @property
+    def ratios(self) -> list[float]:
+        return [math.log(post / pre) for _, pre, post in self.pairs]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Measure:
     """One row of the descriptive panel, written out; `keys` are what its columns sort by."""
 
     name: str
+    anchor: str | None
     facet: str
     condition: str
     higher: str
@@ -175,12 +221,17 @@ class _Domain:
     examples: list[_Example]
     measures: list[_Measure]
     conditions: list[str]
+    frontier: list[_Frontier]
+    numbers: Mapping[str, int]
 
     @classmethod
-    def of(cls, number: int, domain: DomainOutline, told: Outline, shift: Shift) -> _Domain:
+    def of(
+        cls, number: int, domain: DomainOutline, told: Outline, shift: Shift, numbers: Mapping[tuple[str, str], int]
+    ) -> _Domain:
         ident = f"d{number}"
         examples = [_example(f"{ident}-e{i}", e, domain, told) for i, e in enumerate(domain.examples, 1)]
         known = {e.prompt_id: e.ident for e in examples}
+        own = {prompt_id: n for (name, prompt_id), n in numbers.items() if name == domain.name}
         languages = shift.provenance.get("languages") or {}
         return cls(
             ident=ident,
@@ -190,11 +241,177 @@ class _Domain:
                 _Facet(row=row, ident=f"{ident}-f{i}", pairs=_pairs(domain, str(row["facet"])))
                 for i, row in enumerate(domain.facets, 1)
             ],
-            prompts=_prompts(domain, known),
+            prompts=_prompts(domain, known, own),
             examples=examples,
             measures=[_measure(r, _definition(r["metric"])) for r in sorted(domain.metrics, key=_reading_order)],
-            conditions=[c for c in sentences.CONDITIONS if any(r["condition"] == c for r in domain.metrics)],
+            conditions=_conditions(domain),
+            frontier=_frontiers(ident, domain.name, shift),
+            numbers=own,
         )
+
+    def number_of(self, prompt_id: str) -> int | None:
+        """The number of a prompt whose outputs the page carries."""
+        return self.numbers.get(prompt_id)
+
+    @property
+    def measured_facets(self) -> list[str]:
+        """The words for the facets that anything was measured in."""
+        return list(dict.fromkeys(m.facet for m in self.measures))
+
+    @property
+    def units(self) -> list[str]:
+        """The units of what was measured."""
+        return list(dict.fromkeys(m.unit for m in self.measures if m.unit))
+
+    @property
+    def plain_measures(self) -> list[_Measure]:
+        """The measures over all answers: those that stand in the page; the script adds the other conditions."""
+        return [m for m in self.measures if m.condition == "all"]
+
+    def points(self, what: str) -> list[tuple[str, list[svg.Point]]]:
+        """Effective number of the leading facet against length or validity, a point a prompt and side."""
+        found: list[tuple[str, list[svg.Point]]] = []
+        for k, side in enumerate(("pre", "post")):
+            points = [
+                (f"{side}: {one_line(p.prompt, 50)}", x, (p.pre, p.post)[k])
+                for p in self.prompts
+                if (x := (p.words if what == "words" else p.valid)[k]) is not None
+            ]
+            found.append((side, points))
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frontier:
+    """Validity against diversity over temperatures, for one facet, and which temperature equals the other side's."""
+
+    facet: str
+    ident: str
+    sides: list[tuple[str, list[svg.Point]]]
+    rows: list[Row]
+    equivalents: list[Row]
+
+
+def _frontiers(ident: str, domain: str, shift: Shift) -> list[_Frontier]:
+    rows = [r for r in shift.frontier if r["domain"] == domain]
+    equivalents = [r for r in shift.equivalents if r["domain"] == domain]
+    found = []
+    for i, facet in enumerate(dict.fromkeys(r["facet"] for r in rows), 1):
+        own = sorted((r for r in rows if r["facet"] == facet), key=lambda r: (r["side"] != "pre", r["temperature"]))
+        sides: list[tuple[str, list[svg.Point]]] = [
+            (
+                side,
+                [
+                    (
+                        f"{r['temperature']:g}: {side} at temperature {r['temperature']:g}, effectively "
+                        f"{r['effective']:.1f}, {notation.share(r['validity'])} valid",
+                        r["validity"],
+                        r["effective"],
+                    )
+                    for r in own
+                    if r["side"] == side and r["validity"] is not None and r["effective"] is not None
+                ],
+            )
+            for side in ("pre", "post")
+        ]
+        equal = [r for r in equivalents if r["facet"] == facet]
+        found.append(_Frontier(facet=facet, ident=f"{ident}-t{i}", sides=sides, rows=own, equivalents=equal))
+    return found
+
+
+def _share_narrowed(row: Row) -> str:
+    """The share of prompts that narrowed, with its interval where there is one."""
+    low, high = row.get("share_low"), row.get("share_high")
+    said = notation.share(row["share_narrowed"])
+    if low is None or high is None:
+        return said
+    return f"{said} ({notation.percent(low, signed=False)} to {notation.percent(high, signed=False)})"
+
+
+def _conditions(domain: DomainOutline) -> list[str]:
+    """The conditions under which something was measured, those that are known first."""
+    found = dict.fromkeys(r["condition"] for r in domain.metrics)
+    return [c for c in sentences.CONDITIONS if c in found] + sorted(set(found) - set(sentences.CONDITIONS))
+
+
+UNMARKED = str.maketrans("&<>", ",./")  # no letter of base 85 may mean anything to a parser of HTML
+
+
+def _packed(value: Any) -> str:
+    """A value as JSON, deflated, in 85 printable characters of which none is markup: it takes a third of the room."""
+    text = json.dumps(_clean(value), separators=(",", ":"), ensure_ascii=False, default=str, sort_keys=True)
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode().translate(UNMARKED)
+
+
+def _clean(value: Any) -> Any:
+    """The value with every text made visible, and numbers with as many digits as a reader can use."""
+    if isinstance(value, str):
+        return visible(value)
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {visible(str(k)): _clean(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(v) for v in value]
+    return value
+
+
+def _packs(shift: Shift, held: Sequence[Mapping[str, Any]], domains: Sequence[_Domain]) -> list[tuple[str, str]]:
+    """What the script unpacks: the data behind the figures, the measures of each domain, the prompts' outputs."""
+    frame = shift.table()
+    packs: dict[str, Any] = {
+        "pack-data": {
+            "shift": {"columns": frame.columns, "rows": [list(row) for row in frame.iter_rows()]},
+            "verdicts": {
+                "columns": shift.verdicts().columns,
+                "rows": [list(row) for row in shift.verdicts().iter_rows()],
+            },
+            "prompts": [{**p, "prompt": one_line(p["prompt"] or "", 200)} for p in shift.prompts],
+            "frontier": list(shift.frontier),
+            "equivalents": list(shift.equivalents),
+            "settings": shift.settings,
+            "pre": shift.pre,
+            "post": shift.post,
+            "names": {d.ident: d.outline.name for d in domains},
+        }
+    }
+    for d in domains:
+        # In the order of the table's columns, for the script to fill rows with.
+        packs[f"pack-{d.ident}-measures"] = [
+            [
+                *(m.condition, m.is_effective, m.anchor, m.name, m.pre, m.post, m.shift, m.interval, m.p, m.verdict),
+                *(svg.slug(m.verdict) if m.verdict in sentences.SYMBOLS else "", m.facet, m.unit, m.higher),
+                *(sentences.CONDITIONS.get(m.condition, m.condition), list(m.keys)),
+            ]
+            for m in d.measures
+            if m.condition != "all"
+        ]
+    texts = {(p["domain"], p["prompt_id"]): p["prompt"] for p in shift.prompts}
+    for number, entry in enumerate(held, 1):
+        text = texts.get((entry["domain"], entry["prompt_id"])) or ""
+        shown = {side: [cut(o, OUTPUT_LIMIT) for o in entry[side]] for side in ("pre", "post")}
+        packs[f"prompt-{number}"] = {**entry, **shown, "prompt": cut(text, 4 * PROMPT_LIMIT)}
+    return [(name, _packed(value)) for name, value in packs.items()]
+
+
+def _drill_index(shift: Shift, held: Sequence[Mapping[str, Any]], domains: Sequence[_Domain]) -> str:
+    """What the script needs of every prompt before its outputs are unpacked."""
+    prompts = {(p["domain"], p["prompt_id"]): p for p in shift.prompts}
+    idents = {d.outline.name: d.ident for d in domains}
+    index = []
+    for entry in held:
+        prompt = prompts.get((entry["domain"], entry["prompt_id"])) or {}
+        values = prompt.get("values") or {}
+        facets = [
+            [sentences.facet_word(name.removesuffix(".effective")), *notation.effective(pair["pre"], pair["post"])]
+            for name, pair in sorted(values.items(), key=lambda v: _facet_order(v[0].removesuffix(".effective")))
+            if name.endswith(".effective") and pair.get("pre") is not None and pair.get("post") is not None
+        ]
+        text = prompt.get("prompt") or entry["prompt_id"]
+        index.append(
+            [idents.get(entry["domain"], ""), entry["domain"], entry["prompt_id"], one_line(text, 160), facets]
+        )
+    return _packed(index)
 
 
 def _facets(told: Outline) -> list[str]:
@@ -219,7 +436,7 @@ def _pairs(domain: DomainOutline, facet: str) -> list[tuple[str, float, float]]:
     return [(one_line(p["prompt"] or p["prompt_id"], 60), *values) for p, values in held if values]
 
 
-def _prompts(domain: DomainOutline, examples: Mapping[str, str]) -> list[_Prompt]:
+def _prompts(domain: DomainOutline, examples: Mapping[str, str], numbers: Mapping[str, int]) -> list[_Prompt]:
     """The prompts with both values of the leading facet, the most narrowed first."""
     facet = f"{domain.lead['facet']}.effective"
     prompts = []
@@ -227,7 +444,7 @@ def _prompts(domain: DomainOutline, examples: Mapping[str, str]) -> list[_Prompt
         values = _values(prompt, facet)
         if values is None:
             continue
-        words = prompt["values"].get("words") or {}
+        words, valid = (prompt["values"].get(name) or {} for name in ("words", "valid"))
         prompts.append(
             _Prompt(
                 prompt=one_line(prompt["prompt"] or prompt["prompt_id"], 110),
@@ -235,7 +452,9 @@ def _prompts(domain: DomainOutline, examples: Mapping[str, str]) -> list[_Prompt
                 pre=values[0],
                 post=values[1],
                 words=(words.get("pre"), words.get("post")),
+                valid=(valid.get("pre"), valid.get("post")),
                 example=examples.get(prompt["prompt_id"]),
+                number=numbers.get(prompt["prompt_id"]),
             )
         )
     return sorted(prompts, key=lambda p: (p.ratio, p.prompt_id))
@@ -274,6 +493,7 @@ def _folded(outputs: Sequence[str]) -> list[_Text]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Definition:
     name: str
+    anchor: str
     summary: str
     source: str
     higher: str
@@ -295,6 +515,7 @@ def _definition(name: str) -> _Definition | None:
     kernel = metric.summary[:1].lower() + metric.summary[1:]
     return _Definition(
         name=name,
+        anchor=f"m-{name}",
         summary=f"Effective number of different answers. Two answers are alike by the {kernel}"
         if is_effective
         else metric.summary,
@@ -308,6 +529,11 @@ def _definition(name: str) -> _Definition | None:
 def _definitions(told: Outline) -> list[_Definition]:
     names = dict.fromkeys(r["metric"] for domain in told.domains for r in domain.metrics)
     return [d for d in map(_definition, names) if d]
+
+
+def _facet_order(facet: str) -> tuple[int, str]:
+    known = list(sentences.FACETS)
+    return (known.index(facet) if facet in known else len(known)), facet
 
 
 def _reading_order(row: Row) -> tuple[int, bool, bool, str, int]:
@@ -337,6 +563,7 @@ def _measure(row: Row, known: _Definition | None) -> _Measure:
     relative = row["relative"] if is_effective else row["shift"]
     return _Measure(
         name=row["metric"],
+        anchor=known.anchor if known else None,
         facet="guard" if row["facet"] == "guard" else sentences.facet_word(row["facet"]),
         condition=row["condition"],
         higher=known.higher if known else "",
@@ -347,7 +574,7 @@ def _measure(row: Row, known: _Definition | None) -> _Measure:
         interval=interval,
         p=notation.p_value(p),
         verdict=verdict,
-        keys=tuple("" if v is None else f"{v:.9g}" for v in (row["pre"], row["post"], relative, p)),
+        keys=tuple("" if v is None else f"{v:.6g}" for v in (row["pre"], row["post"], relative, p)),
         is_effective=is_effective,
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from diversity.reports.notation import change, effective, p_value, percent, plural
 from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
 from diversity.reports.plaintext import one_line
-from diversity.reports.sentences import facet_word, marks, paragraph, symbol
+from diversity.reports.sentences import facet_word, marks, paragraph, symbol, what_would_change
 
 if TYPE_CHECKING:
     from diversity.shift import Shift
@@ -58,7 +58,8 @@ def _head(told: Outline) -> str:
 
 def _foot(told: Outline) -> str:
     return (
-        f"<sub>Effective number of different outputs of {told.m} to one prompt, mapped from the mean similarity of "
+        f"<sub>Effective number of different outputs of {told.m} within prompt, {escape(told.stage_words)}, "
+        "mapped from the mean similarity of "
         f"pairs. Intervals 95 % over prompts. Material margin ±{percent(told.margin, signed=False)} %. "
         "Bold guards: their own shift leaves out zero.</sub>\n"
     )
@@ -66,7 +67,8 @@ def _foot(told: Outline) -> str:
 
 def _block(domain: DomainOutline, told: Outline) -> str:
     said = paragraph(_escaped(domain.lead), m=told.m, margin=told.margin, between=told.between)
-    lines = [f"### {code(domain.name)}", "", said]
+    change_it = what_would_change(_escaped(domain.lead))
+    lines = [f"### {code(domain.name)}", "", said, "", f"What would change this verdict: {change_it}"]
     if not domain.has_primary:
         lines.append("The domain's primary facet was not measured.")
     lines += [

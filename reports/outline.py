@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from diversity.errors import UnknownName
 from diversity.registry import find_metric
 from diversity.reports.notation import MISSING, number, percent, share
+from diversity.reports.plaintext import one_line
 from diversity.reports.sentences import BEFORE_AND_AFTER, sides
 
 if TYPE_CHECKING:
@@ -89,6 +90,19 @@ class Outline:
     between: tuple[str, str]
     domains: list[DomainOutline]
     unjudged: list[str]
+
+    @property
+    def n_prompts(self) -> int:
+        """Prompts of all domains."""
+        return sum(len(domain.prompts) for domain in self.domains)
+
+    @property
+    def stage_words(self) -> str:
+        """The stages of both checkpoints in words: the sign of a shift depends on them."""
+        if self.stages == (None, None):
+            return "stages not recorded"
+        said = [one_line(str(stage), 30) if stage else "not recorded" for stage in self.stages]
+        return f"stage {said[0]} before, {said[1]} after"
 
 
 def outline(shift: Shift) -> Outline:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
 from diversity.reports.notation import MINUS, effective
 from diversity.reports.plaintext import visible
 
+NAMED = 60  # prompts whose names a pointer can tell apart; in larger plots the names would be most of the page
 LARGEST_SHIFT = math.log(8)  # beyond a factor of eight an interval ends in an arrow
 CHANGES = (-0.8, -0.7, -0.5, -0.3, -0.2, -0.1, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0)
 
@@ -214,7 +216,6 @@ def dumbbell(pre: float, post: float, m: int) -> Markup:
     a, b = _across(scale(pre)), _across(scale(post))
     way = direction(pre, post)
     return picture(
-        tag("line", x1="3%", x2="97%", y1=12.0, y2=12.0, class_="rail"),
         tag("line", x1=a, x2=b, y1=12.0, y2=12.0, class_=f"reach {way}"),
         tag("circle", cx=a, cy=12.0, r=4.5, class_="dot pre"),
         tag("circle", cx=b, cy=12.0, r=4.5, class_=f"dot post {way}"),
@@ -253,10 +254,11 @@ def slopes(
         shapes.append(tag("text", str(tick), x=_across(0.08), y=y + 4, class_="tick", text_anchor="end"))
     for name, pre, post in pairs:
         before, after = effective(pre, post)
+        named = [tag("title", f"{name}: {before} → {after}")] if len(pairs) <= NAMED else []
         shapes.append(
             tag(
                 "line",
-                tag("title", f"{name}: {before} → {after}"),
+                *named,
                 x1=_across(left),
                 x2=_across(right),
                 y1=down(pre),
@@ -278,6 +280,200 @@ def slopes(
         tag("text", "post", x=_across(right), y=height - 8, class_="tick", text_anchor="middle"),
     ]
     return picture(*shapes, height=height, title=title, text=text, ident=ident, class_="plot slopes")
+
+
+BINS = 24
+
+
+def distribution(
+    ratios: Sequence[float],
+    *,
+    change: tuple[float, float | None, float | None],
+    margin: float,
+    verdict: str,
+    title: str,
+    text: str,
+    ident: str,
+) -> Markup:
+    """How many prompts shifted by how much, as bars; above them the shift over all prompts with its interval.
+
+    `ratios` are log ratios of the effective numbers; bars below zero narrowed.
+    """
+    height, top, bottom = 132.0, 26.0, 24.0
+    scale = change_scale([*(math.expm1(r) for r in ratios), *change], margin)
+    reach = math.log(scale.high)
+    counts = [0] * BINS
+    for ratio in ratios:
+        share = (min(max(ratio, -reach), reach) + reach) / (2 * reach)
+        counts[min(int(share * BINS), BINS - 1)] += 1
+    most, width = max([*counts, 1]), (scale.right - scale.left) / BINS
+    left, right = scale(1 / (1 + margin)), scale(1 + margin)
+    shapes = [
+        tag("rect", x=_across(left), y=0.0, width=_across(right - left), height=height - bottom, class_="band"),
+        tag("line", x1="2%", x2="98%", y1=height - bottom, y2=height - bottom, class_="grid"),
+    ]
+    for i, count in enumerate(counts):
+        if not count:
+            continue
+        tall = (height - top - bottom) * count / most
+        ends = [math.expm1(-reach + 2 * reach * (i + k) / BINS) for k in (0, 1)]
+        shapes.append(
+            tag(
+                "rect",
+                tag("title", f"{count} between {ends[0]:+.0%} and {ends[1]:+.0%}".replace("-", MINUS)),
+                x=_across(scale.left + i * width + 0.002),
+                y=height - bottom - tall,
+                width=_across(width - 0.004),
+                height=tall,
+                class_=f"bar {'narrowed' if i < BINS / 2 else 'widened'}",
+            )
+        )
+    relative, low, high = change
+    kind, above = slug(verdict), 13.0
+    shapes.append(tag("line", x1=_across(scale(1)), x2=_across(scale(1)), y1=0.0, y2=height - bottom, class_="zero"))
+    if low is not None and high is not None:
+        ends_at = _across(scale(max(1 + low, 1e-3))), _across(scale(1 + high))
+        shapes.append(tag("line", x1=ends_at[0], x2=ends_at[1], y1=above, y2=above, class_=f"interval {kind}"))
+    shapes.append(_at(scale(1 + relative), above, MARKS.get(verdict, MARKS["inconclusive"]), f"mark {kind}"))
+    shapes += [
+        tag(
+            "text",
+            "0" if c == 0 else f"{MINUS if c < 0 else '+'}{abs(c):.0%}".replace("%", " %"),
+            x=_across(scale(1 + c)),
+            y=height - 7,
+            class_="tick",
+            text_anchor="middle",
+        )
+        for c in change_ticks(scale, 0.2)
+    ]
+    return picture(*shapes, height=height, title=title, text=text, ident=ident, class_="plot distribution")
+
+
+@dataclass(frozen=True, slots=True)
+class Straight:
+    """A stretch of numbers on a stretch of the plot, straight in the number itself."""
+
+    low: float
+    high: float
+    left: float = 0.0
+    right: float = 1.0
+
+    def __call__(self, value: float) -> float:
+        """Return the place of a number as a share of the width; what lies beyond an end is put there."""
+        share = (value - self.low) / ((self.high - self.low) or 1.0)
+        return self.left + (self.right - self.left) * min(max(share, 0.0), 1.0)
+
+
+# Name of a point, its place across, its effective number.
+Point = tuple[str, float, float]
+
+
+def scatter(
+    sides: Sequence[tuple[str, Sequence[Point]]],
+    *,
+    m: int,
+    across: str,
+    is_share: bool,
+    title: str,
+    text: str,
+    ident: str,
+    joined: bool = False,
+) -> Markup:
+    """Effective number against something else: one class of points a side, lines between the points where `joined`."""
+    height, top, bottom = 250.0, 12.0, 44.0
+    values = [x for _, points in sides for _, x, _ in points]
+    counts = count_scale(m)
+    scale: Scale | Straight
+    if is_share:
+        scale = Straight(0, 1, 0.13, 0.95)
+        ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    else:
+        low, high = max(min(values, default=1), 1) / 1.1, max([*values, 2]) * 1.1
+        scale = Scale(low, high, 0.13, 0.95)
+        ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000) if low <= t <= high]
+        # A narrow range may hold no round number.
+        ticks = ticks if len(ticks) > 1 else [round(low * 1.1), round(high / 1.1)]
+
+    def down(value: float) -> float:
+        return top + (height - top - bottom) * (1 - (counts(value) - counts.left) / (counts.right - counts.left))
+
+    shapes = []
+    for tick in count_ticks(m):
+        shapes.append(tag("line", x1="12%", x2="96%", y1=down(tick), y2=down(tick), class_="grid"))
+        shapes.append(tag("text", str(tick), x="10%", y=down(tick) + 4, class_="tick", text_anchor="end"))
+    for place in dict.fromkeys(ticks):
+        label = f"{place:.0%}".replace("%", " %") if is_share else f"{place:,.0f}"
+        shapes.append(tag("text", label, x=_across(scale(place)), y=height - 26, class_="tick", text_anchor="middle"))
+    shapes.append(tag("text", across, x="54%", y=height - 7, class_="tick", text_anchor="middle"))
+    for side, points in sides:
+        if joined:
+            for (_, x1, y1), (_, x2, y2) in pairwise(points):
+                shapes.append(
+                    tag(
+                        "line",
+                        x1=_across(scale(x1)),
+                        x2=_across(scale(x2)),
+                        y1=down(y1),
+                        y2=down(y2),
+                        class_=f"path {side}",
+                    )
+                )
+        dots = [
+            tag(
+                "circle",
+                *([tag("title", name)] if len(points) <= NAMED else []),
+                cx=_across(scale(x)),
+                cy=down(y),
+                r=5.0 if joined else 3.5,
+            )
+            for name, x, y in points
+        ]
+        shapes.append(tag("g", *dots, class_=f"dots {side}"))
+        if joined:
+            shapes += [
+                tag("text", name.split(":")[0], x=_across(scale(x) + 0.02), y=down(y) - 8, class_="tick")
+                for name, x, y in points
+            ]
+    return picture(*shapes, height=height, title=title, text=text, ident=ident, class_="plot scatter")
+
+
+def levels(
+    points: Sequence[tuple[str, float, float | None, float | None]],
+    *,
+    m: int,
+    title: str,
+    text: str,
+    ident: str,
+) -> Markup:
+    """Effective number at each stage of a trajectory, with its interval; steps are coloured by their direction.
+
+    `points` are (stage, effective number, low, high) in order.
+    """
+    height, top, bottom = 226.0, 22.0, 36.0
+    scale = count_scale(m)
+
+    def down(value: float) -> float:
+        return top + (height - top - bottom) * (1 - (scale(value) - scale.left) / (scale.right - scale.left))
+
+    def across(place: int) -> str:
+        return _across(0.2 + 0.68 * place / max(len(points) - 1, 1))
+
+    shapes = []
+    for tick in count_ticks(m):
+        shapes.append(tag("line", x1="12%", x2="96%", y1=down(tick), y2=down(tick), class_="grid"))
+        shapes.append(tag("text", str(tick), x="9%", y=down(tick) + 4, class_="tick", text_anchor="end"))
+    for i, ((_, a, _, _), (_, b, _, _)) in enumerate(pairwise(points)):
+        ends: dict[str, str | float] = {"x1": across(i), "x2": across(i + 1), "y1": down(a), "y2": down(b)}
+        shapes.append(tag("line", class_=f"reach {direction(a, b)}", **ends))
+    for i, (stage, value, low, high) in enumerate(points):
+        if low is not None and high is not None:
+            shapes.append(tag("line", x1=across(i), x2=across(i), y1=down(low), y2=down(high), class_="whisker"))
+        shapes.append(tag("circle", cx=across(i), cy=down(value), r=5.0, class_=f"dot {'post' if i else 'pre'}"))
+        told = effective(value, points[i - 1][1] if i else points[1][1] if len(points) > 1 else value)[0]
+        shapes.append(tag("text", told, x=across(i), y=down(high or value) - 8, class_="value", text_anchor="middle"))
+        # Long names of stages would run into each other.
+        shapes.append(tag("text", stage[:14], x=across(i), y=height - 10, class_="tick", text_anchor="middle"))
+    return picture(*shapes, height=height, title=title, text=text, ident=ident, class_="plot levels")
 
 
 def icon(verdict: str) -> Markup:

@@ -13,7 +13,7 @@ from rich.text import Text
 from diversity.reports.notation import change, effective, percent, plural
 from diversity.reports.outline import DomainOutline, Outline, outline
 from diversity.reports.plaintext import one_line, visible
-from diversity.reports.sentences import facet_word, marks, paragraph, symbol
+from diversity.reports.sentences import facet_word, marks, paragraph, symbol, what_would_change
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -59,6 +59,7 @@ def _domain(domain: DomainOutline, told: Outline) -> list[RenderableType]:
     return [
         Padding(rule, (1, 0, 0, 0)),
         Text(visible(said)),
+        Text(f"What would change this verdict: {visible(what_would_change(lead))}", style="dim"),
         Padding(_table(domain, told), (1, 0)),
         guards,
     ]

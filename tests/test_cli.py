@@ -245,3 +245,51 @@ def test_import_of_an_unknown_format_is_refused(run, files, tmp_path):
 
     assert code == 2
     assert "unknown format 'nothing'" in err
+
+
+@pytest.fixture
+def tables(make_samples, tmp_path):
+    """Files of four checkpoints, each more alike than the one before."""
+    paths = []
+    for name, count in (("base", 4), ("sft", 3), ("dpo", 2), ("merged", 3)):
+        samples = make_samples(STORIES[:count], checkpoint=name, prompts=24, n=4, prompt="Tell me a story.", stage=name)
+        paths.append(samples.write(tmp_path / f"{name}.parquet"))
+    return paths
+
+
+def test_compare_of_more_than_two_is_a_trajectory_and_report_renders_it_again(run, tables, tmp_path):
+    out, page = tmp_path / "trajectory.json", tmp_path / "trajectory.html"
+    code, shown, _ = run("compare", *tables, "--out", out, "-m", "lexical.similarity")
+    assert code == 0
+    assert "base → sft → dpo → merged" in shown
+    assert json.loads(out.read_text())["kind"] == "trajectory"
+    code, again, _ = run("report", out, "--html", page)
+    assert code == 0
+    assert again.splitlines()[:3] == shown.splitlines()[:3]
+    assert "Against the checkpoint before" in page.read_text(encoding="utf-8")
+
+
+def test_compare_with_recipe_shows_the_runs_and_says_that_three_are_too_few(run, tables):
+    code, shown, _ = run("compare", tables[0], "--recipe", *tables[1:], "-m", "lexical.similarity")
+    assert code == 0
+    assert "3 runs are too few" in shown
+    assert shown.count("base → ") == 3
+
+
+def test_factorial_takes_its_cells_row_by_row(run, tables, tmp_path):
+    out = tmp_path / "factorial.json"
+    code, shown, _ = run(
+        "factorial", *tables, "--columns", "format=plain,chat", "--out", out, "-m", "lexical.similarity"
+    )
+    assert code == 0
+    assert "comes with format" in shown
+    assert json.loads(out.read_text())["factors"] == [["checkpoint", ["pre", "post"]], ["format", ["plain", "chat"]]]
+    code, _, error = run("factorial", *tables[:3])
+    assert code == 2
+    assert "2 rows and 2 columns have 4 cells, and 3 are given" in error
+
+
+def test_options_of_sampling_are_refused_where_nothing_is_sampled(run, files):
+    code, _, error = run("compare", *files, "-d", "story")
+    assert code == 2
+    assert "goes with --until-decided" in error

@@ -8,8 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from diversity.drilldown import looked_at, shortened
 from diversity.shift import JUDGED, Shift
 from diversity.tables import SHIFT
+from diversity.views import Answers
 
 PRE, POST = "tiny-base", "tiny-tuned"
 
@@ -177,6 +179,9 @@ def made_shift(
         for r in rows
         if r["primary"]
     ]
+    drilldown = [
+        looked_at_entry(r["domain"], f"{r['domain']}-{i:02}", texts) for r in rows if r["primary"] for i in (0, 1)
+    ]
     sampling = {"temperature": 1.0, "top_p": 1.0, "max_tokens": 256, "seed": 0}
     return Shift(
         frame=pl.DataFrame(frame, schema=pl.Schema(SHIFT)),
@@ -193,7 +198,36 @@ def made_shift(
         },
         prompts=prompts,
         examples=examples,
+        drilldown=drilldown,
     )
+
+
+def looked_at_entry(domain: str, prompt_id: str, texts: list[str]) -> dict[str, Any]:
+    """What `compare` keeps of one prompt: the texts before, the same in reverse after."""
+    programs = domain == "code"
+    if programs:
+        texts = [*PROGRAMS, *texts]
+    sides = [texts, texts[::-1]]
+    language = "python" if programs else None
+    behaviours = ["always raised ValueError" if "raise" in t else f"#{len(t)}" for t in texts]
+    answers = [
+        Answers([t for t in own if t], language=language, behaviours=order if programs else None)
+        for own, order in zip(sides, (behaviours, behaviours[::-1]), strict=True)
+    ]
+    places = [i for i, t in enumerate(texts + texts[::-1]) if t]
+    entry = {"domain": domain, "prompt_id": prompt_id}
+    entry |= {side: [shortened(t) for t in own] for side, own in zip(("pre", "post"), sides, strict=True)}
+    entry |= looked_at(answers, places, 2 * len(texts))
+    # There is no embedding model here: the map is made by hand.
+    return entry | {"map": [[(7 * i) % 1000, (-13 * i) % 1000] for i in range(2 * len(texts))], "map_share": 0.5}
+
+
+PROGRAMS = [
+    "def add(a, b):\n    return a + b",
+    "def add(x, y):\n    return x + y",
+    "def add(a, b):\n    if a is None:\n        raise ValueError(a)\n    return a - b",
+    "def add(a, b)",
+]
 
 
 def every_verdict() -> list[dict[str, Any]]:

@@ -195,7 +195,7 @@ def test_a_metric_says_its_definition_and_one_without_values_that_it_was_not_mea
     words = Page.of(render(make_shift())).words
 
     assert find_metric("self_bleu").summary in words
-    assert re.search(r"vendi .{0,400}not measured", words)
+    assert re.search(r"vendi[–\s]+not measured", words)
 
 
 def test_a_value_between_checkpoints_has_its_unit_and_no_sign(make_shift: MakeShift) -> None:

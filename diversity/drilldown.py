@@ -1,0 +1,324 @@
+"""What a reader needs to look at single outputs: groups of like ones, repeats, shared phrases, a map, trees.
+
+Computed while two checkpoints are compared, when the views of their answers are at hand, and kept in the Shift, so that
+a report is drawn from the saved result alone. Nothing here enters a verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from diversity.errors import InputError
+from diversity.registry import FACETS, find_domain, find_metric
+from diversity.views import Answers, Picked, Undefined
+
+SAME = 0.5  # mean similarity from which two groups of answers are one
+NEAR = 0.8  # lexical similarity from which an output is folded into an earlier one, as in `near_duplicates`
+CHARACTERS = 4000  # of one output
+TOP = 10  # prompts of a domain under outputs="top"
+ROOM = 32_000_000  # characters of outputs that are kept whole; a report then stays below 15 MB
+MAP_SIZE = 1000  # coordinates are whole numbers from -MAP_SIZE to MAP_SIZE
+LONGEST_PHRASE, SHORTEST_PHRASE, PHRASES, OPENINGS = 8, 3, 12, 6
+CHOICES = ("all", "top", "none")
+
+Entry = dict[str, Any]
+Labels = list[int]
+
+
+class Drilldown:
+    """Collects what to keep of each prompt; given to `score` as `watch`.
+
+    Parameters
+    ----------
+    samples : polars.DataFrame
+        Outputs of both checkpoints.
+    names : (str, str)
+        Names of the pre and the post checkpoint.
+    """
+
+    def __init__(self, samples: pl.DataFrame, names: tuple[str, str]) -> None:
+        self.names = names
+        self._outputs = {
+            (str(domain), str(prompt_id), str(name)): rows["output"].to_list()
+            for (domain, prompt_id, name), rows in samples.sort("sample_index").group_by(
+                ["domain", "prompt_id", "checkpoint"], maintain_order=True
+            )
+        }
+        self._entries: dict[tuple[str, str], Entry] = {}
+
+    def __call__(self, domain: str, prompt_id: str, sides: Mapping[str, Answers]) -> None:
+        """Look at one prompt; `sides` has the answers of each checkpoint, empty ones left out."""
+        if not set(self.names) <= set(sides):
+            return
+        answers = [sides[name] for name in self.names]
+        outputs = [self._outputs[domain, prompt_id, name] for name in self.names]
+        # Answers come in the order of their samples, without the outputs that hold none.
+        extract = find_domain(domain).answer
+        places = [place for place, output in enumerate(chain.from_iterable(outputs)) if extract(output)]
+        entry: Entry = {"domain": domain, "prompt_id": prompt_id}
+        entry |= {side: [shortened(o) for o in own] for side, own in zip(("pre", "post"), outputs, strict=True)}
+        self._entries[domain, prompt_id] = entry | looked_at(answers, places, sum(map(len, outputs)))
+
+    def select(self, prompts: Sequence[Mapping[str, Any]], outputs: str | None = None) -> list[Entry]:
+        """Return what is kept, by domain, the most shifted prompt first.
+
+        Parameters
+        ----------
+        prompts : sequence of dict
+            Per-prompt values, as a Shift has them.
+        outputs : "all", "top", "none" or None
+            "top" keeps the ten most shifted prompts of each domain. None keeps all where they have room.
+        """
+        entries = [self._entries[key] for key in ranked(prompts) if key in self._entries]
+        if outputs is None:
+            size = sum(len(text) for entry in entries for side in ("pre", "post") for text in entry[side])
+            outputs = "all" if size <= ROOM else "top"
+        return chosen(entries, outputs)
+
+
+def check_choice(outputs: str | None) -> None:
+    """Raise `InputError` for a choice of outputs that is none."""
+    if outputs is not None and outputs not in CHOICES:
+        raise InputError(f"outputs is '{outputs}': give one of {', '.join(CHOICES)}")
+
+
+def chosen(entries: Sequence[Entry], outputs: str) -> list[Entry]:
+    """Return all entries, the first few of each domain, or none."""
+    check_choice(outputs)
+    if outputs == "all":
+        return list(entries)
+    seen: Counter[str] = Counter()
+    kept = []
+    for entry in entries:
+        seen[entry["domain"]] += 1
+        if outputs == "top" and seen[entry["domain"]] <= TOP:
+            kept.append(entry)
+    return kept
+
+
+def ranked(prompts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Domain and id of each prompt: domain by domain, the one whose primary facet shifted most first."""
+
+    def size(prompt: Mapping[str, Any]) -> float:
+        values = prompt["values"]
+        primary = f"{find_domain(prompt['domain']).primary}.effective"
+        for name in (primary, *(v for v in values if v.endswith(".effective"))):
+            pair = values.get(name) or {}
+            if pair.get("pre") and pair.get("post"):
+                return abs(math.log(pair["post"] / pair["pre"]))
+        return -1.0
+
+    order = sorted(prompts, key=lambda p: (p["domain"], -size(p), p["prompt_id"]))
+    return [(p["domain"], p["prompt_id"]) for p in order]
+
+
+def shortened(text: str, limit: int = CHARACTERS) -> str:
+    """Return a text as it is kept: whole, or its beginning and how many characters were left out."""
+    return text if len(text) <= limit else f"{text[:limit]} … ({len(text) - limit} more characters)"
+
+
+def looked_at(sides: Sequence[Answers], places: Sequence[int], count: int) -> Entry:
+    """Return what can be said of one prompt's outputs.
+
+    Returns
+    -------
+    dict
+        groups
+            For each facet a label for each output, pre then post, alike where outputs are in one group; None where the
+            output holds no answer or was left out (it does not parse, it does nothing that was seen).
+        repeats
+            For each output the place of the earlier one of its side that it nearly repeats, else None.
+        phrases, openings
+            Lists of [words, outputs of pre that have them, outputs of post].
+        map
+            For each output [x, y], its place in the plane of the first two principal components of the embeddings of
+            both sides, or None; `map_share` is the share of their variance that the plane shows.
+        forms, form_of
+            The different normalised trees of the programs, and which one each output has.
+        behaviours
+            For each output what its program did, where that can be said in words.
+    """
+    first, both = len(sides[0]), Picked([(side, i) for side in sides for i in range(len(side))])
+    entry: Entry = {"groups": {}, "repeats": [None] * count, "phrases": [], "openings": [], "map": None}
+    if not len(both):
+        return entry
+    for facet in FACETS:
+        labels = _groups(both, facet)
+        if labels is not None:
+            entry["groups"][facet] = _spread(labels, places, count)
+    lexical = find_metric("lexical.similarity").function(both)
+    for at, earlier in enumerate(_repeats(lexical, first)):
+        if earlier is not None:
+            entry["repeats"][places[at]] = places[earlier]
+    words = [[word.lower() for word in item] for item in both.words.items]
+    entry["phrases"], entry["openings"] = _phrases(words, first), _openings(words, first)
+    entry |= _map(both, places, count) | _forms(both, places, count)
+    if both.behaviours is not None:
+        # A hash says nothing to a reader; the groups of the functional facet say the same.
+        told = [None if b is None or b.startswith("#") else shortened(b, 80) for b in both.behaviours]
+        entry["behaviours"] = _spread(told, places, count)
+    return entry
+
+
+def _spread(values: Sequence[Any], places: Sequence[int], count: int) -> list[Any]:
+    spread: list[Any] = [None] * count
+    for place, value in zip(places, values, strict=True):
+        spread[place] = value
+    return spread
+
+
+def _groups(both: Picked, facet: str) -> list[int | None] | None:
+    """Group of each answer by average linkage of the facet's kernel, numbered by size; None where it has no kernel."""
+    spec = find_metric(f"{facet}.similarity") if facet in HEADLINES else None
+    if spec is None:
+        return None
+    try:
+        similarity = spec.function(both)
+    except Undefined:
+        return None
+    held = list(range(len(both)))
+    if spec.needs in {"form", "trees"} and both.language:
+        held = [i for i, tree in enumerate(both.trees) if tree is not None]
+    if facet == "functional" and both.behaviours is not None:
+        held = [i for i, behaviour in enumerate(both.behaviours) if behaviour is not None]
+    assert isinstance(similarity, np.ndarray)
+    labels: list[int | None] = [None] * len(both)
+    for i, label in zip(held, linked(similarity), strict=True):
+        labels[i] = label
+    return labels
+
+
+HEADLINES = ("lexical", "syntactic", "semantic", "functional")
+
+
+def linked(similarity: NDArray[np.float64]) -> Labels:
+    """Groups by average linkage: two join while their mean similarity is 0.5 or more. The largest group is 0."""
+    n = len(similarity)
+    if n < 2:
+        return [0] * n
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    distances = 1 - similarity[np.triu_indices(n, 1)]
+    # The mean of many similarities of exactly 0.5 may miss it by rounding.
+    found = fcluster(linkage(distances.clip(0), "average"), 1 - SAME + 1e-9, "distance").tolist()
+    order = {label: rank for rank, (label, _) in enumerate(Counter(found).most_common())}
+    return [order[label] for label in found]
+
+
+def _repeats(similarity: Any, first: int) -> Iterator[int | None]:
+    """For each answer the earliest of its side that it nearly repeats and that itself repeats none."""
+    leaders: list[int] = []
+    for i in range(len(similarity)):
+        if i == first:
+            leaders = []
+        earlier = next((j for j in leaders if similarity[i, j] >= NEAR - 1e-9), None)
+        if earlier is None:
+            leaders.append(i)
+        yield earlier
+
+
+def _phrases(words: Sequence[Sequence[str]], first: int) -> list[list[Any]]:
+    """Runs of words that several outputs share, the most shared first; none lies inside a longer one as frequent."""
+    sizes = first, len(words) - first
+    least = [max(3, math.ceil(size / 4)) for size in sizes]
+    kept: list[tuple[tuple[str, ...], tuple[int, int]]] = []
+    for order in range(LONGEST_PHRASE, SHORTEST_PHRASE - 1, -1):
+        counts = [_holders(words[:first], order), _holders(words[first:], order)]
+        for gram in dict.fromkeys([*counts[0], *counts[1]]):
+            held = counts[0][gram], counts[1][gram]
+            if held[0] < least[0] and held[1] < least[1]:
+                continue
+            # Signs alone say nothing, and a phrase inside a longer one adds nothing unless more outputs have it.
+            if sum(word[0].isalnum() for word in gram) < SHORTEST_PHRASE:
+                continue
+            if not any(_inside(gram, longer) and sum(held) <= sum(more) + 1 for longer, more in kept):
+                kept.append((gram, held))
+    kept.sort(key=lambda k: (-max(h / max(s, 1) for h, s in zip(k[1], sizes, strict=True)), -len(k[0]), k[0]))
+    found: list[list[Any]] = []
+    taken: list[tuple[str, ...]] = []
+    for gram, held in kept:
+        # Windows of one long passage overlap; the first stands for them.
+        if len(found) < PHRASES and not any(_overlap(gram, other) for other in taken):
+            found.append([" ".join(gram), *held])
+            taken.append(gram)
+    return found
+
+
+def _holders(texts: Sequence[Sequence[str]], order: int) -> Counter[tuple[str, ...]]:
+    """How many texts have each run of so many words."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for text in texts:
+        counts.update({tuple(text[i : i + order]) for i in range(len(text) - order + 1)})
+    return counts
+
+
+def _inside(gram: tuple[str, ...], longer: tuple[str, ...]) -> bool:
+    return any(longer[i : i + len(gram)] == gram for i in range(len(longer) - len(gram) + 1))
+
+
+def _overlap(gram: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Whether the two share a run of half the shorter one's words or more."""
+    half = max(2, min(len(gram), len(other)) // 2)
+    return any(_inside(gram[i : i + half], other) for i in range(len(gram) - half + 1))
+
+
+def _openings(words: Sequence[Sequence[str]], first: int) -> list[list[Any]]:
+    """The longest first words that three or more outputs share, each output counted once."""
+    left = set(range(len(words)))
+    found: list[list[Any]] = []
+    for order in range(LONGEST_PHRASE, 1, -1):
+        holders: dict[tuple[str, ...], list[int]] = {}
+        for i in sorted(left):
+            if len(words[i]) >= order:
+                holders.setdefault(tuple(words[i][:order]), []).append(i)
+        for opening, own in holders.items():
+            if len(own) >= 3:
+                pre = sum(i < first for i in own)
+                found.append([" ".join(opening), pre, len(own) - pre])
+                left -= set(own)
+    found.sort(key=lambda f: (-(f[1] + f[2]), f[0]))
+    return found[:OPENINGS]
+
+
+def _map(both: Picked, places: Sequence[int], count: int) -> Entry:
+    """Places of the answers in the plane of the first two principal components."""
+    try:
+        vectors = both.vectors
+    except Undefined:
+        return {}
+    centred = vectors - vectors.mean(axis=0)
+    left, weights, right = np.linalg.svd(centred, full_matrices=False)
+    total = float((weights**2).sum())
+    if len(both) < 3 or total < 1e-12:
+        return {}
+    # A component has no sign of its own: its largest entry is made positive.
+    signs = np.sign(right[np.arange(2), np.abs(right[:2]).argmax(axis=1)])
+    plane = left[:, :2] * weights[:2] * signs
+    plane *= MAP_SIZE / np.abs(plane).max()
+    return {
+        "map": _spread(np.round(plane).astype(int).tolist(), places, count),
+        "map_share": round(float((weights[:2] ** 2).sum()) / total, 3),
+    }
+
+
+def _forms(both: Picked, places: Sequence[int], count: int) -> Entry:
+    """The normalised trees of the programs that parse, each different one once."""
+    if not both.language:
+        return {}
+    try:
+        forest = both.forest
+    except Undefined:
+        return {}
+    parsed = [places[i] for i, tree in enumerate(both.trees) if tree is not None]
+    forms: dict[str, int] = {}
+    written = forest.written()
+    numbers = [forms.setdefault(shortened(written[tree]), len(forms)) for tree in forest.which]
+    return {"forms": list(forms), "form_of": _spread(numbers, parsed, count)}
