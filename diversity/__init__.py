@@ -13,11 +13,14 @@ __version__ = "0.1.0"
 _HOMES = {
     "Answers": "views",
     "Domain": "domain",
+    "Gate": "gate",
+    "Policy": "policy",
     "Prompt": "domain",
     "Samples": "tables",
     "Scores": "tables",
     "Shift": "shift",
     "Undefined": "views",
+    "check": "gate",
     "compare": "shift",
     "metric": "registry",
     "plan": "planning",
@@ -29,12 +32,15 @@ _HOMES = {
 __all__ = [
     "Answers",
     "Domain",
+    "Gate",
+    "Policy",
     "Prompt",
     "Samples",
     "Scores",
     "Shift",
     "Undefined",
     "__version__",
+    "check",
     "compare",
     "metric",
     "plan",
@@ -46,7 +52,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from diversity.domain import Domain, Prompt
+    from diversity.gate import Gate, check
     from diversity.planning import plan
+    from diversity.policy import Policy
     from diversity.registry import metric
     from diversity.sampling import sample
     from diversity.scoring import score
