@@ -27,7 +27,7 @@ def render(gate: Gate, *, at: datetime | None = None) -> str:
         When the gate was judged; by default now.
     """
     stamp = (at or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    suites = ET.Element("testsuites", name="diversity")
+    suites = ET.Element("testsuites")
     by_domain = sorted(gate.findings, key=lambda f: f.rule.domain)
     for number, (domain, group) in enumerate(groupby(by_domain, key=lambda f: f.rule.domain)):
         findings = list(group)
