@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options that name what is checked; each is also a setting, `diversity_policy` and so on."""
+    """Add the options that name what is checked; each is also a setting, `diversity_policy` and so on.
+
+    On the command line write `--diversity-post=PATH`: a PATH apart pytest takes for a test's, and looks for its ini
+    file there.
+    """
     group = parser.getgroup("diversity", "diversity gate")
     for name, text in (
         ("policy", "diversity.toml or pyproject.toml (default: the nearest)"),

@@ -166,8 +166,8 @@ class Baseline:
         """
         both = sorted(set(self.prompts) & set(post.frame["domain"]))
         if not both:
-            ours, theirs = ", ".join(self.prompts), ", ".join(post.frame["domain"].unique().sort())
-            raise NotComparable(f"{where}: holds the domains {ours}, and post {theirs}: sample the same ones")
+            held, drawn = ", ".join(self.prompts), ", ".join(post.frame["domain"].unique().sort())
+            raise NotComparable(f"{where}: holds the domains {held}, and post {drawn}: sample the same ones")
         asked = _prompts(post.frame)
         for domain in both:
             for prompt, text in self.prompts[domain].items():
@@ -177,14 +177,14 @@ class Baseline:
                         f"{where}: prompt {domain}/{prompt[:40]} had another text when it was stored: sample post on "
                         "the same prompts, or store the baseline again"
                     )
-        other = Baseline.of(
+        after = Baseline.of(
             Samples.of(post.frame.filter(pl.col("domain").is_in(both)), post.provenance),
             metrics=self.metrics,
             embedder=embedder,
             execute=execute,
             progress=progress,
         )
-        ours, theirs = self.settings, other.settings
+        ours, theirs = self.settings, after.settings
         for settings in (ours, theirs):
             for key in ("domains", "languages"):
                 settings[key] = {d: v for d, v in (settings[key] or {}).items() if d in both}
@@ -201,7 +201,7 @@ class Baseline:
             )
         pre = self.scores.frame.filter(pl.col("domain").is_in(both))
         provenance = {**self.scores.provenance, **{k: v for k, v in ours.items() if k != "sampling"}}
-        return Scores.of(pre, provenance), other.scores
+        return Scores.of(pre, provenance), after.scores
 
 
 def is_baseline(path: Path) -> bool:

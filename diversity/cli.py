@@ -582,9 +582,9 @@ def _init(pre: str, post: str, file: Path, options: dict[str, Any]) -> None:
 
 def _tell_github(gate: Gate, *, is_apart: bool) -> None:
     """Print annotations, and append to the step's summary and outputs where GitHub names their files."""
-    from diversity.reports.gate import annotations
+    from diversity.reports.gate import github
 
-    for line in annotations(gate):
+    for line in github(gate):
         click.echo(line, err=is_apart)
     for variable, text in (
         ("GITHUB_STEP_SUMMARY", gate.to_markdown()),

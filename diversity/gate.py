@@ -385,8 +385,8 @@ def _evidence(rule: Rule, rows: Mapping[tuple[str, str, str], Mapping[str, Any]]
         bound = math.log1p(kind.side * rule.limit)
     else:
         bound = kind.side * rule.limit * (abs(row["pre"]) if rule.of_pre else 1)
-    ends = {end: math.nan if row[f"ci_{end}"] is None else row[f"ci_{end}"] for end in ("low", "high")}
-    return _Evidence(**told, estimate=row["shift"], **ends, bound=bound)
+    low, high = (math.nan if row[end] is None else row[end] for end in ("ci_low", "ci_high"))
+    return _Evidence(**told, estimate=row["shift"], low=low, high=high, bound=bound)
 
 
 def _unmeasured(rule: Rule) -> str:

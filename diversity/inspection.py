@@ -149,14 +149,11 @@ class _Remembering:
 
     backend: Backend
     outputs: dict[tuple[str, str, int], Drawn] = field(default_factory=dict)
+    name: str = field(init=False)
+    is_chat: bool = field(init=False)
 
-    @property
-    def name(self) -> str:
-        return self.backend.name
-
-    @property
-    def is_chat(self) -> bool:
-        return self.backend.is_chat
+    def __post_init__(self) -> None:
+        self.name, self.is_chat = self.backend.name, self.backend.is_chat
 
     def identity(self) -> dict[str, Any]:
         return self.backend.identity()
@@ -199,7 +196,9 @@ def _compared(
         )
         return compare(*both, conditions=CONDITIONS, **told)
     # Of a pair of samples only what the rules need is scored.
-    wanted = {} if isinstance(pre, Scores) else {"metrics": policy.metrics, "embedder": embedder, "execute": execute}
+    wanted: dict[str, Any] = (
+        {} if isinstance(pre, Scores) else {"metrics": policy.metrics, "embedder": embedder, "execute": execute}
+    )
     return compare(_only(pre, policy), _only(post, policy), **wanted, **told)
 
 

@@ -289,7 +289,7 @@ class _Reader:
         settings = self.table(table.get("sampling", {}), path)
         self.known(settings, path, SAMPLING)
         for key, value in settings.items():
-            each = {(*path, key): value}
+            each: dict[tuple[str, ...], Any] = {(*path, key): value}
             if key in BY_DOMAIN and isinstance(value, dict):
                 self.known(value, (*path, key), domains)
                 each = {(*path, key, name): own for name, own in value.items()}
@@ -298,7 +298,7 @@ class _Reader:
                     self.count(own, place, {"n": 2, "seed": 0}.get(key, 1))
                 else:
                     self.number(own, place)
-        return settings
+        return dict(settings)
 
     def domain(self, name: str, content: Any, inherited: Mapping[str, Any]) -> Iterable[Rule]:
         """Yield the rules of one domain."""

@@ -168,7 +168,7 @@ def markdown(gate: Gate) -> str:
     return "\n".join([*head, *lines, *foot])
 
 
-def annotations(gate: Gate) -> list[str]:
+def github(gate: Gate) -> list[str]:
     """Return GitHub workflow commands: an error a rule that blocks, a warning a rule that warns, at its line."""
     commands = []
     for kind, chosen in (("error", gate.failures), ("warning", gate.warnings)):

@@ -1,4 +1,4 @@
-"""The gate as tests: `pytest examples/ci --diversity-post examples/ci/good.parquet`."""
+"""The gate as tests: `pytest examples/ci --diversity-post=examples/ci/good.parquet`."""
 
 from pathlib import Path
 
