@@ -225,8 +225,9 @@ def _more(
     left = (policy.budget - spent) // int(policy.sampling.get("n", 16))
     more = {}
     for domain in policy.domains:
-        needed = [f.prompts_needed for f in open_rules if f.rule.domain == domain and f.prompts_needed]
         now, known = prompts[domain], len(find_domain(domain).prompts)
+        # Where these prompts do not tell how many it takes, all that the budget allows are tried.
+        needed = [f.prompts_needed or known for f in open_rules if f.rule.domain == domain]
         if now is None or not needed:
             continue
         wanted = min(max(needed), known, now + left)

@@ -149,7 +149,7 @@ def test_a_first_policy_says_what_was_found_and_an_unchanged_checkpoint_keeps_it
     from diversity.drafting import draft
 
     sides = [diversity.read_samples(job / f"{name}.parquet") for name in ("pre", "good")]
-    shift = diversity.compare(*sides, metrics=["lexical", "guard"])
+    shift = diversity.compare(*sides, metrics=["lexical.similarity", "guard"])
     file = tmp_path / "diversity.toml"
     file.write_text(draft(shift, "pre.parquet"))
     text = file.read_text()
@@ -221,32 +221,31 @@ def test_a_baseline_says_what_it_lacks_and_what_it_was_scored_with(job, stored, 
         inspect(str(stored), str(job / "good.parquet"), Policy.read(job / "diversity.toml"))
 
 
-@pytest.mark.model
-def test_more_is_sampled_while_a_rule_is_open_and_the_budget_lasts(tiny_model, tmp_path):
+def test_more_is_sampled_while_a_rule_is_open_and_the_budget_lasts(make_samples, tmp_path):
     """Two runs of one checkpoint and a limit of 0: nothing ever decides that, so that the whole budget goes."""
-    settings = {"n": 2, "max_tokens": 6, "prompts": 10}
-    pre = diversity.sample(tiny_model, domains="story", seed=1, **(settings | {"prompts": 40}))
-    pre.write(tmp_path / "pre.parquet")
+    ids = [p.prompt_id for p in diversity.registry.find_domain("story").prompts[:40]]
+    for name, seed in (("pre", 1), ("post", 2)):
+        make_samples(STORIES, checkpoint=name, prompts=ids, n=4, seed=seed).write(tmp_path / f"{name}.parquet")
     content = {
         "baseline": str(tmp_path / "pre.parquet"),
         "min_prompts": 10,
         "inconclusive": "sample-more",
-        "budget": 24,
-        "sampling": settings,
+        "budget": 50,
+        "sampling": {"n": 4, "prompts": 10},
         "domains": {"story": {"lexical": {"max_narrowing": 0}}},
     }
-    gate = inspect(None, str(tiny_model), Policy.of(content), keep=tmp_path)
+    post = f"replay:{tmp_path / 'post.parquet'}"
+    gate = inspect(None, post, Policy.of(content), keep=tmp_path / "kept")
     assert gate.exit_code == 3
-    assert gate.findings[0].n_prompts == 10 + 24 // 2
-    assert gate.findings[0].prompts_needed > gate.findings[0].n_prompts
-    assert "looks" in gate.notes[0]
-    assert gate.notes[1] == "24 further outputs a checkpoint were drawn, of a budget of 24"
+    assert gate.findings[0].n_prompts == 10 + 50 // 4
+    assert "3 looks" in gate.notes[0]
+    assert gate.notes[1] == "48 further outputs a checkpoint were drawn, of a budget of 50"
     # What was drawn in several rounds is what one run would have drawn.
-    whole = diversity.sample(tiny_model, domains="story", **(settings | {"prompts": 22}))
-    kept = diversity.read_samples(tmp_path / "post.parquet")
+    whole = diversity.sample(post, domains="story", n=4, prompts=22)
+    kept = diversity.read_samples(tmp_path / "kept" / "post.parquet")
     assert kept.frame["output"].to_list() == whole.frame["output"].to_list()
     decided = content | {"domains": {"story": {"lexical": {"max_narrowing": 0.9}}}}
-    assert "further outputs" not in " ".join(inspect(None, str(tiny_model), Policy.of(decided)).notes)
+    assert inspect(None, post, Policy.of(decided)).findings[0].n_prompts == 10
 
 
 def python(*arguments, cwd=None, **environment):
@@ -257,7 +256,7 @@ def python(*arguments, cwd=None, **environment):
         capture_output=True,
         text=True,
         check=False,
-        env=known | {"PYTHONPATH": str(ROOT)} | environment,
+        env=known | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | environment,
     )
 
 
@@ -274,7 +273,7 @@ def test_the_pytest_plugin_checks_once_and_fails_the_test_of_the_domain_that_bro
     (tmp_path / "pytest.ini").write_text(
         f"[pytest]\ndiversity_policy = {job / 'diversity.toml'}\ndiversity_pre = {job / 'pre.parquet'}\n"
     )
-    pytest_ = ["-m", "pytest", "-q", "-p", "diversity_pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    pytest_ = ["-m", "pytest", "-q", "-p", "diversity_pytest", "-p", "no:cacheprovider"]
     done = python(*pytest_, f"--diversity-post={job / 'good.parquet'}", cwd=tmp_path)
     assert "2 passed" in done.stdout, done.stdout
     done = python(*pytest_, f"--diversity-post={job / 'bad.parquet'}", cwd=tmp_path)
