@@ -168,6 +168,8 @@ class Baseline:
         if not both:
             held, drawn = ", ".join(self.prompts), ", ".join(post.frame["domain"].unique().sort())
             raise NotComparable(f"{where}: holds the domains {held}, and post {drawn}: sample the same ones")
+        if post.frame["checkpoint"].n_unique() > 1:
+            raise InputError("the post side holds several checkpoints: give one, or name it as FILE:CHECKPOINT")
         asked = _prompts(post.frame)
         for domain in both:
             for prompt, text in self.prompts[domain].items():

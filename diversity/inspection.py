@@ -72,6 +72,10 @@ def inspect(
     prompts = {domain: policy.for_domain("prompts", domain) for domain in policy.domains}
     for look in range(looks):
         tables = [side.take(prompts, progress) if isinstance(side, _Drawing) else side for side in sides]
+        # Recorded outputs of prompts that were not drawn this time are no loss.
+        for side, drawn in zip(sides, tables, strict=True):
+            if isinstance(side, _Drawing) and isinstance(drawn, Samples):
+                tables = [_asked(table, drawn) for table in tables]
         shift = _compared(tables, pre, policy, embedder, execute, seed, allow_settings_differ, progress)
         gate = check(shift, policy, looks=looks)
         if look + 1 == looks or not (more := _more(gate, sides, prompts, policy)):
@@ -210,6 +214,18 @@ def _only(table: Samples | Scores, policy: Policy) -> Samples | Scores:
         raise InputError(
             f"no rule is about what was sampled: the policy names {', '.join(policy.domains)}, it is {held}"
         )
+    return type(table)(kept, table.provenance)
+
+
+def _asked(table: Samples | Scores | Baseline, drawn: Samples) -> Samples | Scores | Baseline:
+    """Leave out prompts that were not drawn, unless that leaves none: then the comparison says why."""
+    key = ["domain", "prompt_id"]
+    rows = table.scores if isinstance(table, Baseline) else table
+    kept = rows.frame.join(drawn.frame.select(key).unique(), on=key, how="semi")
+    if kept.is_empty():
+        return table
+    if isinstance(table, Baseline):
+        return replace(table, scores=Scores.of(kept, rows.provenance))
     return type(table)(kept, table.provenance)
 
 

@@ -238,6 +238,7 @@ def test_more_is_sampled_while_a_rule_is_open_and_the_budget_lasts(make_samples,
     gate = inspect(None, post, Policy.of(content), keep=tmp_path / "kept")
     assert gate.exit_code == 3
     assert gate.findings[0].n_prompts == 10 + 50 // 4
+    assert gate.shift.verdicts()["prompts_lost"].to_list() == [0]
     assert "3 looks" in gate.notes[0]
     assert gate.notes[1] == "48 further outputs a checkpoint were drawn, of a budget of 50"
     # What was drawn in several rounds is what one run would have drawn.
