@@ -243,11 +243,6 @@ def check(shift: Shift, policy: Policy | Mapping[str, Any] | str | Path | None =
     A rule fails when its interval lies beyond the limit, at a level adjusted for all rules (Holm): of unchanged
     checkpoints and of those at their limits, at most one gate in 40 fails. It passes when its interval lies within
     the limit; no adjustment is needed there, since the gate passes only when all rules do.
-
-    Examples
-    --------
-    >>> gate = diversity.check(shift, "diversity.toml")  # doctest: +SKIP
-    >>> gate.passed, [str(f) for f in gate.failures]  # doctest: +SKIP
     """
     if isinstance(policy, Mapping):
         policy = Policy.of(policy)

@@ -222,7 +222,7 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     found: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     statement, start = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         statement, start = (f"{statement}\n{line}", start) if statement else (line, number)
         try:
             parsed = tomllib.loads(statement)

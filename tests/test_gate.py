@@ -287,10 +287,18 @@ def test_a_policy_is_read_with_its_lines(tmp_path):
     assert (policy.budget, policy.for_domain("prompts", "story"), policy.for_domain("n", "story")) == (100, 24, 8)
 
 
+def test_the_example_of_a_policy_in_its_docstring_runs():
+    import doctest
+
+    from diversity import policy
+
+    assert doctest.testmod(policy) == (0, 2)
+
+
 def test_pyproject_holds_the_same_under_tool_diversity(tmp_path, monkeypatch):
     body = re.sub(r"^\[", "[tool.diversity.", POLICY, flags=re.MULTILINE)
     head = '[project]\nname = "x"\nkeywords = [\n"a",\n]\n[tool.diversity]\n'
-    (tmp_path / "pyproject.toml").write_text(head + body)
+    (tmp_path / "pyproject.toml").write_bytes((head + body).replace("\n", "\r\n").encode())
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
     monkeypatch.chdir(below)
