@@ -38,11 +38,12 @@ def drawn(rng, prompts, shape, truth):
     return pre, pre + noise + hit * rise / 0.3 * (1 - pre) / (1 - MEAN)
 
 
-def judged(rng, subjects, prompts, shape, truth):
+def judged(subjects, similarities, looks=1):
     """One gate, and the estimates it was made of."""
     rows = []
-    for domain, facet in subjects:
-        estimate = stats.log_ratio(*drawn(rng, prompts, shape, truth), replicates=1000)
+    for (domain, facet), (pre, post) in zip(subjects, similarities, strict=True):
+        prompts = len(pre)
+        estimate = stats.log_ratio(pre, post, replicates=1000)
         row = dict.fromkeys(SHIFT)
         row |= {"domain": domain, "metric": f"{facet}.effective", "facet": facet, "condition": "all"}
         row |= {"n_prompts": prompts, "n_outputs": 2 * prompts * M, "pre": estimate.pre, "post": estimate.post}
@@ -59,7 +60,15 @@ def judged(rng, subjects, prompts, shape, truth):
     policy = {}
     for domain, facet in subjects:
         policy.setdefault(domain, {})[facet] = {"max_narrowing": LIMIT}
-    return check(shift, Policy.of({"domains": policy})), [r["shift"] for r in rows]
+    return check(shift, Policy.of({"domains": policy}), looks=looks), [r["shift"] for r in rows]
+
+
+def looked(rng, subjects, looks):
+    """Whether a gate at its limits fails when it is judged at 20, 40 and 80 prompts, each time with all so far."""
+    whole = [drawn(rng, 80, "even", "at the limit") for _ in subjects]
+    return any(
+        judged(subjects, [(pre[:n], post[:n]) for pre, post in whole], looks)[0].exit_code == 1 for n in (20, 40, 80)
+    )
 
 
 def main(gates):
@@ -74,11 +83,16 @@ def main(gates):
                     rng = np.random.default_rng([prompts, rules, len(shape), len(truth)])
                     counts = np.zeros(4)
                     for _ in range(gates):
-                        gate, points = judged(rng, known[:rules], prompts, shape, truth)
+                        similarities = [drawn(rng, prompts, shape, truth) for _ in range(rules)]
+                        gate, points = judged(known[:rules], similarities)
                         alone = [f.p is not None and f.p <= LEVEL for f in gate.findings]
                         counts += [min(points) < math.log1p(-LIMIT), any(alone), gate.exit_code == 1, gate.passed]
                     shares = " | ".join(f"{100 * c / gates:.1f} %" for c in counts)
                     print(f"| {truth} | {shape} | {prompts} | {rules} | {shares} |", flush=True)
+    for looks, what in ((1, "at the full level each"), (3, "at a third of the level each")):
+        rng = np.random.default_rng(looks)
+        failed = sum(looked(rng, known[:6], looks) for _ in range(gates))
+        print(f"three looks {what}, 6 rules at the limit: {100 * failed / gates:.1f} % fail", flush=True)
 
 
 if __name__ == "__main__":
