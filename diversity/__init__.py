@@ -14,6 +14,8 @@ _HOMES = {
     "Answers": "views",
     "Domain": "domain",
     "Factorial": "factorials",
+    "Gate": "gate",
+    "Policy": "policy",
     "Prompt": "domain",
     "Recipe": "recipes",
     "Samples": "tables",
@@ -22,6 +24,7 @@ _HOMES = {
     "Shift": "shift",
     "Trajectory": "designs",
     "Undefined": "views",
+    "check": "gate",
     "compare": "shift",
     "factorial": "factorials",
     "metric": "registry",
@@ -38,6 +41,8 @@ __all__ = [
     "Answers",
     "Domain",
     "Factorial",
+    "Gate",
+    "Policy",
     "Prompt",
     "Recipe",
     "Samples",
@@ -47,6 +52,7 @@ __all__ = [
     "Trajectory",
     "Undefined",
     "__version__",
+    "check",
     "compare",
     "factorial",
     "metric",
@@ -64,7 +70,9 @@ if TYPE_CHECKING:
     from diversity.designs import Trajectory, trajectory
     from diversity.domain import Domain, Prompt
     from diversity.factorials import Factorial, factorial
+    from diversity.gate import Gate, check
     from diversity.planning import plan
+    from diversity.policy import Policy
     from diversity.recipes import Recipe, recipe
     from diversity.registry import metric
     from diversity.sampling import sample

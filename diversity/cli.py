@@ -19,6 +19,7 @@ from diversity.errors import DiversityError, InputError
 
 if TYPE_CHECKING:
     from diversity.designs import Design
+    from diversity.gate import Gate
     from diversity.sampling import Progress
     from diversity.shift import Shift
     from diversity.tables import Samples, Scores
@@ -131,7 +132,7 @@ def commands(*, no_cache: bool) -> None:
       diversity sample CHECKPOINT -d code -d story -o runs/pre
       diversity compare runs/pre runs/post --html report.html
 
-    Exit codes: 0 fine, 2 bad usage or input, 4 a bug in this program, 130 interrupted.
+    Exit codes: 0 fine, 1 gate failed, 2 bad usage or input, 3 gate left open, 4 a bug in this program, 130 interrupted.
     """
     if no_cache:
         os.environ["DIVERSITY_NO_CACHE"] = "1"
@@ -638,23 +639,188 @@ def factorial(
 
 
 def _side(given: str) -> Samples | Scores:
-    """Read one side; FILE:CHECKPOINT picks one checkpoint of several."""
-    import polars as pl
+    from diversity.tables import read_side
 
-    from diversity.tables import read_table
+    return read_side(given)
 
-    # Both the path and the name may hold a colon: the shortest path that is there wins, the whole before all.
-    cuts = [i for i, sign in enumerate(given) if sign == ":"]
-    cut = next((i for i in cuts if os.path.exists(given[:i])), None)  # noqa: PTH110 - Path.exists raises on long names
-    if cut is None or os.path.exists(given):  # noqa: PTH110
-        return read_table(given)
-    path, name = given[:cut], given[cut + 1 :]
-    table = read_table(path)
-    kept = table.frame.filter(pl.col("checkpoint") == name)
-    if kept.is_empty():
-        known = ", ".join(table.frame["checkpoint"].unique().sort())
-        raise InputError(f"{path}: holds no checkpoint '{name[:80]}': it holds {known}")
-    return type(table)(kept, table.provenance)
+
+@commands.command()
+@click.argument("pre")
+@click.argument("post", required=False)
+@click.option(
+    "--policy",
+    "file",
+    type=click.Path(path_type=Path),
+    help="diversity.toml or pyproject.toml.  [default: the nearest]",
+)
+@click.option("--init", is_flag=True, help="Compare, and write a commented policy from what was found.")
+@click.option("--baseline", help="What to compare with, in place of PRE: a stored baseline, samples, a checkpoint.")
+@click.option("--junit", type=click.Path(dir_okay=False, path_type=Path), help="Write JUnit XML.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write Markdown.")
+@click.option("--json", "as_json", type=click.Path(dir_okay=False, allow_dash=True), help="Write JSON; - is stdout.")
+@click.option("--gitlab", type=click.Path(dir_okay=False, path_type=Path), help="Write a GitLab code quality report.")
+@click.option("--github/--no-github", default=None, help="Annotations and step summary.  [default: on GitHub]")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the shift as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
+@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@_execute
+@click.pass_context
+def check(
+    ctx: click.Context,
+    pre: str,
+    post: str | None,
+    file: Path | None,
+    init: bool,
+    baseline: str | None,
+    junit: Path | None,
+    markdown: Path | None,
+    as_json: str | None,
+    gitlab: Path | None,
+    github: bool | None,
+    out: Path | None,
+    html: Path | None,
+    keep: Path | None,
+    seed: int,
+    embedding_model: str | None,
+    allow_settings_differ: bool,
+    execute: str | None,
+) -> None:
+    """Hold a checkpoint after tuning (POST) to a policy: the gate of a CI job (docs/gate.md).
+
+    With one argument it is POST, and the policy or --baseline says what it is compared with; a shift.json of `compare`
+    is checked as it is. Samples are read, a checkpoint is sampled as the policy says.
+
+    \b
+    Exit codes: 0 passed, 1 a rule is broken, 2 bad usage or input, 3 left open where the policy does not allow it.
+    Examples: diversity check --init runs/pre runs/post
+              diversity check runs/pre runs/post --policy diversity.toml --junit gate.xml
+    """
+    from diversity import Shift
+    from diversity import check as judge
+    from diversity.inspection import inspect
+    from diversity.policy import FILE, Policy
+
+    if post is None:
+        pre, post = baseline or "", pre
+    elif baseline:
+        raise InputError(f"both PRE ({pre[:60]}) and --baseline are given: give one of them")
+    options: dict[str, Any] = {
+        "seed": seed,
+        "embedder": embedding_model,
+        "allow_settings_differ": allow_settings_differ,
+        "execute": execute or False,
+    }
+    if init:
+        _init(pre, post, file or Path(FILE), options)
+        return
+    policy = Policy.read(file)
+    if _is_shift(post) and not pre:
+        gate = judge(Shift.read(post), policy)
+    else:
+        with _progress() as progress:
+            gate = inspect(pre or None, post, policy, keep=keep, progress=progress, **options)
+    for path, write in ((junit, gate.to_junit), (markdown, gate.to_markdown), (gitlab, gate.to_gitlab)):
+        if path:
+            write(path)
+    if as_json:
+        gate.to_json(None if as_json == "-" else as_json)
+    if out:
+        gate.shift.to_json(out)
+    if html:
+        gate.shift.to_html(html)
+    if as_json == "-":
+        click.echo(gate.to_json(), nl=False)
+    else:
+        from rich.console import Console
+
+        from diversity.reports.gate import render
+
+        Console(width=None if sys.stdout.isatty() else 160).print(render(gate))
+    if github if github is not None else os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(gate, is_apart=as_json == "-")
+    ctx.exit(gate.exit_code)
+
+
+def _is_shift(path: str) -> bool:
+    """Whether a file is a shift.json of `compare`."""
+    if not path.endswith(".json") or not Path(path).is_file():
+        return False
+    try:
+        return "verdicts" in json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+
+
+def _init(pre: str, post: str, file: Path, options: dict[str, Any]) -> None:
+    """Write a policy from a first comparison."""
+    from diversity import compare as measure
+    from diversity.drafting import draft
+    from diversity.policy import PYPROJECT
+
+    if not pre:
+        raise InputError("a first policy comes from a comparison: give PRE and POST")
+    if file.name == PYPROJECT:
+        raise InputError(f"{file}: other tools write it too: let --init write a diversity.toml, and copy from that")
+    if file.exists():
+        raise InputError(f"{file}: is there already: delete it, or give another --policy")
+    sides = [_side(pre), _side(post)]
+    with _progress() as progress:
+        facets = [f"{f}.similarity" for f in ("lexical", "syntactic", "semantic", "functional")]
+        shift = measure(*sides, metrics=[*facets, "guard"], progress=progress, **options)
+    nearer = os.path.relpath(pre, file.parent) if os.path.exists(pre) else pre  # noqa: PTH110
+    file.write_text(draft(shift, nearer), encoding="utf-8")
+    click.echo(f"wrote {file}: read its comments, then run `diversity check {pre} {post} --policy {file}`")
+
+
+def _tell_github(gate: Gate, *, is_apart: bool) -> None:
+    """Print annotations, and append to the step's summary and outputs where GitHub names their files."""
+    from diversity.reports.gate import github
+
+    for line in github(gate):
+        click.echo(line, err=is_apart)
+    for variable, text in (
+        ("GITHUB_STEP_SUMMARY", gate.to_markdown()),
+        ("GITHUB_OUTPUT", f"verdict={gate.verdict}\n"),
+    ):
+        if path := os.environ.get(variable):
+            with Path(path).open("a", encoding="utf-8") as stream:
+                stream.write(text)
+
+
+@commands.command()
+@click.argument("pre")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="baseline.json")
+@click.option(
+    "--policy",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Store what this policy limits.  [default: all facets and guards]",
+)
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@_execute
+def baseline(pre: str, out: Path, file: Path | None, embedding_model: str | None, execute: str | None) -> None:
+    """Store the scores of PRE, the samples of one checkpoint, so that `check` need not sample it again.
+
+    \b
+    Example: diversity baseline runs/pre --out baseline.json && diversity check runs/post --baseline baseline.json
+    """
+    from diversity import Samples
+    from diversity.baseline import METRICS, Baseline
+    from diversity.policy import Policy
+
+    samples = _side(pre)
+    if not isinstance(samples, Samples):
+        raise InputError(f"{pre}: holds scores: give the samples")
+    metrics = Policy.read(file).metrics if file else METRICS
+    with _progress() as progress:
+        stored = Baseline.of(
+            samples, metrics=metrics, embedder=embedding_model, execute=execute or False, progress=progress
+        )
+    stored.write(out)
+    click.echo(f"wrote {out}: {stored.to_dict()['signature']}")
 
 
 @commands.command()

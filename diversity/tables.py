@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -306,6 +307,22 @@ def read_table(path: str | Path) -> Samples | Scores:
     if {"metric", "value"} <= set(frame.columns):
         return Scores.of(frame, provenance, where=str(path))
     return Samples.of(frame, provenance, where=str(path))
+
+
+def read_side(given: str) -> Samples | Scores:
+    """Read one side of a comparison; FILE:CHECKPOINT picks one checkpoint of several. Raises `InputError`."""
+    # Both the path and the name may hold a colon: the shortest path that is there wins, the whole before all.
+    cuts = [i for i, sign in enumerate(given) if sign == ":"]
+    cut = next((i for i in cuts if os.path.exists(given[:i])), None)  # noqa: PTH110 - Path.exists raises on long names
+    if cut is None or os.path.exists(given):  # noqa: PTH110
+        return read_table(given)
+    path, name = given[:cut], given[cut + 1 :]
+    table = read_table(path)
+    kept = table.frame.filter(pl.col("checkpoint") == name)
+    if kept.is_empty():
+        known = ", ".join(table.frame["checkpoint"].unique().sort())
+        raise InputError(f"{path}: holds no checkpoint '{name[:80]}': it holds {known}")
+    return type(table)(kept, table.provenance)
 
 
 def _read(path: Path) -> tuple[pl.DataFrame | Samples, dict[str, Any]]:

@@ -73,7 +73,7 @@ def built(tmp_path_factory):
 
 def test_the_wheel_holds_the_files_of_the_folders_and_no_others(built):
     names = {n for n in zipfile.ZipFile(built[0]).namelist() if ".dist-info/" not in n}
-    assert names == {*files_in_the_folders(), "diversity_cli.py"}
+    assert names == {*files_in_the_folders(), "diversity_cli.py", "diversity_pytest.py"}
 
 
 def test_the_sdist_holds_all_that_the_wheel_is_built_from(built):
@@ -84,7 +84,7 @@ def test_the_sdist_holds_all_that_the_wheel_is_built_from(built):
         for path in folder.iterdir():
             if path.is_file() and path.suffix != ".pyc":
                 assert str(path.relative_to(ROOT)) in names
-    assert {"pyproject.toml", "README.md", "LICENSE", "diversity_cli.py"} <= names
+    assert {"pyproject.toml", "README.md", "LICENSE", "diversity_cli.py", "diversity_pytest.py"} <= names
 
 
 def test_the_wheel_alone_finds_metrics_domains_and_templates(built, tmp_path):
