@@ -23,8 +23,10 @@ _HOMES = {
     "plan": "planning",
     "read_samples": "tables",
     "read_scores": "tables",
+    "recompute": "signature",
     "sample": "sampling",
     "score": "scoring",
+    "validate": "validity",
 }
 __all__ = [
     "Answers",
@@ -40,8 +42,10 @@ __all__ = [
     "plan",
     "read_samples",
     "read_scores",
+    "recompute",
     "sample",
     "score",
+    "validate",
 ]
 
 if TYPE_CHECKING:
@@ -51,7 +55,9 @@ if TYPE_CHECKING:
     from diversity.sampling import sample
     from diversity.scoring import score
     from diversity.shift import Shift, compare
+    from diversity.signature import recompute
     from diversity.tables import Samples, Scores, read_samples, read_scores
+    from diversity.validity import validate
     from diversity.views import Answers, Undefined
 
 # PyPI's `diversity` is another project that installs the same import package; this file of it is not ours.
