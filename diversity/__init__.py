@@ -36,6 +36,8 @@ _HOMES = {
     "score": "scoring",
     "trajectory": "designs",
     "until_decided": "sequential",
+    "recompute": "signature",
+    "validate": "validity",
 }
 __all__ = [
     "Answers",
@@ -60,10 +62,12 @@ __all__ = [
     "read_samples",
     "read_scores",
     "recipe",
+    "recompute",
     "sample",
     "score",
     "trajectory",
     "until_decided",
+    "validate",
 ]
 
 if TYPE_CHECKING:
@@ -79,7 +83,9 @@ if TYPE_CHECKING:
     from diversity.scoring import score
     from diversity.sequential import Sequential, until_decided
     from diversity.shift import Shift, compare
+    from diversity.signature import recompute
     from diversity.tables import Samples, Scores, read_samples, read_scores
+    from diversity.validity import validate
     from diversity.views import Answers, Undefined
 
 # PyPI's `diversity` is another project that installs the same import package; this file of it is not ours.

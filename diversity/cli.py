@@ -132,7 +132,8 @@ def commands(*, no_cache: bool) -> None:
       diversity sample CHECKPOINT -d code -d story -o runs/pre
       diversity compare runs/pre runs/post --html report.html
 
-    Exit codes: 0 fine, 1 gate failed, 2 bad usage or input, 3 gate left open, 4 a bug in this program, 130 interrupted.
+    Exit codes: 0 fine, 1 gate failed or a promise broken (`validate`), 2 bad usage or input, 3 gate left open, 4 a bug
+    in this program, 130 interrupted.
     """
     if no_cache:
         os.environ["DIVERSITY_NO_CACHE"] = "1"
@@ -945,6 +946,84 @@ def plan(
     )
     for line in advice(found):
         click.echo(line)
+
+
+@commands.command()
+@click.argument("signature")
+@click.argument("pre")
+@click.argument("post")
+@click.option("--embedding-model", help="Where the embedding model is.  [default: the one the signature names]")
+@_execute
+def recompute(signature: str, pre: str, post: str, embedding_model: str | None, execute: str | None) -> None:
+    """Compute the figure of SIGNATURE again from PRE and POST, the tables it was made from, and print its row.
+
+    A signature is the last column of the Shift table and stands under every figure of a report. Where the tables give
+    another figure, what differs is said and the exit code is 2.
+    """
+    from diversity import Scores
+    from diversity import recompute as computed
+
+    sides = [_side(pre), _side(post)]
+    if isinstance(sides[0], Scores) != isinstance(sides[1], Scores):
+        raise InputError("one side is Samples and the other Scores: give two of a kind")
+    with _progress() as progress:
+        row = computed(signature, *sides, embedder=embedding_model, execute=execute or False, progress=progress)
+    click.echo(json.dumps(row, indent=1))
+
+
+@commands.command()
+@click.option("--fast/--full", default=True, help="A slice of some two minutes, or all of it.  [default: fast]")
+@click.option(
+    "--data", type=click.Path(exists=True, path_type=Path), help="Folder of recorded outputs (.parquet), or one file."
+)
+@click.option("--only", multiple=True, metavar="NAME", help="One part of the suite; give it again for more.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write what was found as JSON.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.pass_context
+def validate(
+    ctx: click.Context,
+    fast: bool,
+    data: Path | None,
+    only: tuple[str, ...],
+    out: Path | None,
+    seed: int,
+    embedding_model: str | None,
+    as_json: bool,
+) -> None:
+    """Check that verdicts keep their error rates, and that metrics move the way they must.
+
+    The parts: false-alarms, coverage, equivalence, power, real-law, direction, people, replication. With --data also on
+    your recorded outputs. Exit code 1 where something promised was missed. What a full run found: docs/validity.md.
+    """
+    from diversity import validate as suite
+
+    with _progress() as progress:
+        found = suite(full=not fast, data=data, only=only, seed=seed, embedder=embedding_model, progress=progress)
+    if out:
+        found.to_json(out)
+    if as_json:
+        click.echo(found.to_json(), nl=False)
+    else:
+        # What a metric does under a manipulation fills a page; those that promise nothing, or keep it, are in the JSON.
+        table = found.table()
+        is_kept = (table["group"] == "direction") & table["passed"].fill_null(value=True)
+        rows = [
+            {
+                **row,
+                "interval": "" if row["low"] is None else f"{row['low']:.3f} to {row['high']:.3f}",
+                "passed": {True: "pass", False: "MISSED", None: "-"}[row["passed"]],
+            }
+            for row in table.filter(~is_kept).iter_rows(named=True)
+        ]
+        if rows:
+            _print_table(rows, ("group", "check", "cell", "nominal", "found", "interval", "runs", "passed"))
+        kept = sum(c.passed is True for c in found.checks)
+        promised = kept + len(found.failures)
+        click.echo(f"{kept} of {promised} checks kept what is promised; {len(found.checks) - promised} promise nothing")
+    if found.failures:
+        ctx.exit(1)
 
 
 @commands.command()

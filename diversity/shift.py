@@ -612,7 +612,9 @@ class _Told:
             parts.append("tok:word")
         if metric.pairwise:
             parts.append("U2")
-        return "|".join([*parts, interval, f"seed:{self.settings['seed']}"])
+        if metric.needs == "vectors" and self.provenance.get("judge"):
+            parts.append(f"judge:{self.provenance['judge']}".replace("|", "."))
+        return "|".join([*parts, interval, f"margin:{self.settings['margin']!r}", f"seed:{self.settings['seed']}"])
 
 
 Figures = tuple[dict[str, Any], Estimate | None]
@@ -767,7 +769,10 @@ def _adjust(rows: list[dict[str, Any]], estimates: Mapping[tuple[str, str, str],
             adjusted = method(np.array([r["p"] for r in family]))
             for row, value in zip(family, adjusted, strict=True):
                 row["p_adjusted"] = float(value)
+    # An adjusted p, and the verdict that needs it, follow from the whole family.
+    family_of = "+".join(f"{r['domain']}.{r['facet']}" for r in headline)
     for row in headline:
+        row["signature"] = row["signature"].replace("|seed:", f"|holm:{family_of}|seed:")
         estimate = estimates[row["domain"], row["metric"], ALL]
         if estimate is not None:
             row["verdict"] = verdict(estimate, margin=row["margin"], p_adjusted=row["p_adjusted"])

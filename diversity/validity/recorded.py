@@ -1,0 +1,372 @@
+"""Checks on recorded outputs: kernels of whole pools, agreement with people, figures that others reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from diversity.calibration import Calibration
+from diversity.domain import Domain
+from diversity.embedding import Embedder
+from diversity.errors import InputError
+from diversity.registry import Metric, domains, find_domain, find_metric
+from diversity.scoring import score
+from diversity.shift import compare
+from diversity.stats import effective
+from diversity.tables import Samples, read_samples
+from diversity.validity.rates import Array, Check, Pool, Progress
+from diversity.views import Answers
+
+STORED = Path(__file__).with_name("outputs.parquet")
+FEWEST_OUTPUTS, FEWEST_PROMPTS = 8, 12  # of a pool that can be split
+LONGEST = 4000  # characters of an answer that are read: a few windows of the embedding model
+EMBEDDED = 60  # mean words of a pool's answers above which its semantic facet is left out: it would take hours
+FACETS = ("lexical", "syntactic", "semantic")
+
+
+def stored() -> pl.DataFrame:
+    """Outputs of SmolLM2-135M-Instruct that come with the package: a pool at T = 1 and a temperature sweep."""
+    return pl.read_parquet(STORED)
+
+
+def read_folder(folder: str | Path) -> dict[str, pl.DataFrame]:
+    """All tables of samples in a folder, by the name of their file; other tables are left out.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or no such table in it.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob("*.parquet")) if folder.is_dir() else [folder]
+    found = {}
+    for file in files:
+        try:
+            columns = set(pl.read_parquet_schema(file))
+        except (OSError, pl.exceptions.PolarsError):
+            raise InputError(
+                f"{file}: not a parquet file that can be read: give a folder of recorded samples"
+            ) from None
+        if "output_0" in columns or file.stem in ACROSS:
+            found[file.stem] = pl.read_parquet(file)  # pairs of outputs, or one output a prompt: no sets of answers
+        elif "output" in columns and "quality" in columns:
+            # A benchmark's own scale of quality is not ours from 0 to 1.
+            frame = pl.read_parquet(file).drop("quality").drop_nulls("output")
+            found[file.stem] = Samples.of(frame.rename({"model": "checkpoint"}, strict=False), where=str(file)).frame
+        elif "output" in columns:
+            found[file.stem] = read_samples(file, "table", drop_empty=True).frame
+    if not found:
+        raise InputError(f"{folder}: holds no table of outputs (.parquet): give a folder of recorded samples")
+    return found
+
+
+def in_domain(frame: pl.DataFrame) -> pl.DataFrame:
+    """Domains that nobody registered become `text`, their name a part of the prompt's."""
+    known = pl.col("domain").is_in(list(domains()))
+    return frame.with_columns(
+        prompt_id=pl.when(known).then("prompt_id").otherwise(pl.col("domain") + "/" + pl.col("prompt_id")),
+        domain=pl.when(known).then("domain").otherwise(pl.lit("text")),
+    )
+
+
+def pools(
+    tables: Mapping[str, pl.DataFrame], embedder: Embedder | None, *, progress: Progress | None = None
+) -> list[Pool]:
+    """Kernel matrices of every checkpoint with enough outputs a prompt, each scored once for all splits."""
+    made = []
+    for done, (file, table) in enumerate(tables.items(), 1):
+        frame = in_domain(table)
+        for (checkpoint, domain), rows in sorted(frame.group_by(["checkpoint", "domain"]), key=lambda g: g[0]):
+            counts = rows.group_by("prompt_id").len()
+            kept = counts.filter(pl.col("len") >= FEWEST_OUTPUTS)["prompt_id"]
+            if len(kept) >= FEWEST_PROMPTS:
+                own = rows.filter(pl.col("prompt_id").is_in(kept.implode()))
+                made.append(_pool(f"{file}: {checkpoint}, {domain}", own, find_domain(str(domain)), embedder))
+        if progress:
+            progress("kernels", done, len(tables))
+    return [pool for pool in made if pool.kernels]
+
+
+def _pool(name: str, rows: pl.DataFrame, domain: Domain, embedder: Embedder | None) -> Pool:
+    prompts = []
+    for _, group in sorted(rows.group_by("prompt_id"), key=lambda g: g[0]):
+        answers = [domain.answer(output)[:LONGEST] for output in group.sort("sample_index")["output"]]
+        answers = [a for a in answers if a]
+        if domain.language:  # every facet must see the same answers: those that parse
+            trees = Answers(answers, language=domain.language).trees
+            answers = [a for a, tree in zip(answers, trees, strict=True) if tree is not None]
+        if len(answers) >= FEWEST_OUTPUTS:
+            prompts.append(answers)
+    lengths = [len(answer.split()) for answers in prompts for answer in answers]
+    if embedder is not None and lengths and np.mean(lengths) > EMBEDDED:
+        embedder = None
+    facets = [f for f in FACETS if embedder is not None or f != "semantic"]
+    kernels: dict[str, list[Array]] = {facet: [] for facet in facets}
+    if len(prompts) < FEWEST_PROMPTS:
+        return Pool(name, {})
+    vectors: dict[str, Any] = {}
+    calibration = None
+    if embedder is not None:
+        texts = sorted({a for answers in prompts for a in Answers(answers).read})
+        vectors = dict(zip(texts, embedder.encode(texts), strict=True))
+        calibration = Calibration.for_model(embedder.fingerprint, c0=0.0)
+    for answers in prompts:
+        views = Answers(
+            answers,
+            language=domain.language,
+            encode=lambda texts: np.stack([vectors[t] for t in texts]),
+            calibration=calibration,
+        )
+        for facet in facets:
+            kernels[facet].append(np.asarray(find_metric(f"{facet}.similarity").function(views)))
+    return Pool(name, kernels)
+
+
+# People
+
+
+def auc(scores: Array, labels: Array) -> tuple[float, float, float]:
+    """Area under the ROC curve with its 95 % interval (DeLong, DeLong and Clarke-Pearson 1988)."""
+    from scipy.stats import rankdata
+
+    yes, no = scores[labels == 1], scores[labels == 0]
+    among_all, among_yes, among_no = (rankdata(x) for x in (np.concatenate([yes, no]), yes, no))
+    # For each, the share of the other group that it beats, ties half.
+    beats = (among_all[: len(yes)] - among_yes) / len(no)
+    beaten = 1 - (among_all[len(yes) :] - among_no) / len(yes)
+    area = float(beats.mean())
+    error = 1.96 * math.sqrt(float(beats.var(ddof=1)) / len(yes) + float(beaten.var(ddof=1)) / len(no))
+    return area, max(0.0, area - error), min(1.0, area + error)
+
+
+# The classifier that the benchmark's authors trained on the same 1,000 pairs; their paper as told by a public review of
+# it (themoonlight.io), not read in the paper itself. Held-out pairs, half of them the same.
+PUBLISHED_CLASSIFIER = {"accuracy": 0.79, "F1": 0.811}
+
+
+def human_pairs(
+    pairs: pl.DataFrame,
+    metrics: Sequence[Metric],
+    embedder: Embedder | None,
+    *,
+    train: int = 100,
+    progress: Progress | None = None,
+) -> Iterator[Check]:
+    """How well a metric tells pairs that people call the same from pairs they call different.
+
+    Parameters
+    ----------
+    pairs : polars.DataFrame
+        Columns `pair_id`, `split`, `output_0`, `output_1`, `similar` (1: people call them functionally the same).
+    train : int
+        How many pairs of the training split are read; the validation split is read whole.
+    """
+    for split in ("train", "val"):
+        own = pairs.filter(pl.col("split").str.starts_with(split)).sort("pair_id")
+        own = own.head(train) if split == "train" else own
+        frame = own.select("pair_id", pl.concat_list("output_0", "output_1").alias("output")).explode("output")
+        frame = frame.with_columns(
+            checkpoint=pl.lit("pairs"),
+            domain=pl.lit("text"),
+            prompt_id="pair_id",
+            sample_index=pl.int_range(pl.len(), dtype=pl.Int32).over("pair_id"),
+        ).filter(pl.col("output").str.strip_chars() != "")
+        scores = score(
+            Samples.of(frame), metrics=[m.name for m in metrics], conditions=["all"], embedder=embedder
+        ).frame
+        labels = own.select("pair_id", "similar")
+        for metric in metrics:
+            table = (
+                scores.filter(pl.col("metric") == metric.name)
+                .drop_nulls("value")
+                .join(labels, left_on="prompt_id", right_on="pair_id")
+            )
+            if table["similar"].n_unique() < 2 or table["value"].n_unique() < 2:
+                continue
+            sign = 1 if metric.higher_is == "less diverse" else -1
+            area, low, high = auc(table["value"].to_numpy() * sign, table["similar"].to_numpy())
+            yield Check(
+                group="people", name=metric.name, cell={"split": split, "facet": metric.facet},
+                nominal="above chance" if metric.headline else None, at="least", found=area, low=low, high=high,
+                runs=len(table), passed=low > 0.5 if metric.headline else None,
+            )  # fmt: skip
+        if progress:
+            progress("people", 1 + (split == "val"), 2)
+
+
+def human_classes(
+    table: pl.DataFrame, embedder: Embedder | None, *, progress: Progress | None = None
+) -> Iterator[Check]:
+    """Rank correlation over prompts of each headline with the number of classes of meaning among the answers.
+
+    The classes of human answers were made by people, those of models by a classifier that learned from such labels.
+    """
+    from scipy.stats import spearmanr
+
+    kernels = [find_metric(f"{f}.similarity") for f in FACETS if embedder is not None or f != "semantic"]
+    words = pl.col("output").str.split(" ").list.len().mean().over("checkpoint")
+    table = table.filter(words <= 100)  # longer ones take the embedding model hours; docs/semantic-kernel.md has them
+    frame = table.with_columns(domain=pl.lit("text"))
+    scores = score(
+        Samples.of(frame), metrics=[m.name for m in kernels], conditions=["all"], embedder=embedder, progress=progress
+    ).frame
+    classes = table.group_by("checkpoint", "prompt_id").agg(
+        pl.col("partition").n_unique().alias("classes"), pl.len().alias("outputs"), pl.col("partition_by").first()
+    )
+    for (checkpoint,), own in sorted(scores.group_by(["checkpoint"]), key=lambda g: g[0]):
+        for metric in kernels:
+            values = own.filter(pl.col("metric") == metric.name).drop_nulls("value")
+            both = values.join(classes, on=["checkpoint", "prompt_id"])
+            rho = float(spearmanr(-both["value"].to_numpy(), both["classes"].to_numpy()).statistic)
+            # Fisher's z with the variance for ranks of Bonett and Wright (2000).
+            half = 1.96 * math.sqrt((1 + rho**2 / 2) / (len(both) - 3))
+            yield Check(
+                group="classes", name=metric.facet, found=rho, low=math.tanh(math.atanh(rho) - half),
+                high=math.tanh(math.atanh(rho) + half), runs=len(both),
+                cell={
+                    "checkpoint": checkpoint,
+                    "classes by": both["partition_by"][0],
+                    "mean classes": float(both["classes"].mean()),  # type: ignore[arg-type]
+                    "effective": float(effective(float(both["value"].mean()))),  # type: ignore[arg-type]
+                },
+                nominal="above 0", at="least", passed=None,
+            )  # fmt: skip
+
+
+# Figures that others reported: from the note that came with the recorded outputs, by an independent script with answers
+# cut to equal length and a 95 % bootstrap over prompts.
+CONTRASTS: tuple[tuple[str, str, str, dict[str, tuple[float, float]]], ...] = (
+    (
+        "gpt-4o",
+        "gemini-1.5-pro",
+        "creativity",
+        {"distinct_2": (0.589, 0.480), "self_bleu": (1 - 0.576, 1 - 0.401)},
+    ),
+    (
+        "OLMo-2-7B-Instruct",
+        "OLMo-2-7B-Instruct+random-documents",
+        "creativity",
+        {
+            "distinct_2": (0.699, 0.742),
+            "self_bleu": (1 - 0.702, 1 - 0.756),
+            "compression_ratio": (1 / 0.417, 1 / 0.438),
+        },
+    ),
+)
+# One answer a prompt: distinct-2 over the first 40 words of all answers (30 for mathematics), shorter ones left out.
+ACROSS: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    "alpacaeval_pairs_NC": {
+        "oasst-llama-33b": (0.655, 0.637),
+        "phi-2-base": (0.683, 0.626),
+        "phi-2": (0.638, 0.626),
+        "llama-3-8b-simpo": (0.582, 0.631),
+        "mistral-7b-v0.2-dpo": (0.639, 0.672),
+        "mistral-7b-v0.2-kto": (0.639, 0.678),
+        "ultralm-13b-bon": (0.609, 0.622),
+        "alpaca-ppo": (0.685, 0.652),
+        "text-davinci": (0.636, 0.637),
+    },
+    "gsm8k_verifier": {"gpt3-6b-verifier": (0.328, 0.329), "gpt3-175b-verifier": (0.327, 0.337)},
+}
+# What protocol (a) lists and these outputs cannot test, with the reason: a target left out in silence looks met.
+OUT_OF_REACH = (
+    (
+        "Karouzos et al., tables 3 to 6 and 15 (code, WritingPrompts, TL;DR, GSM8K, PRISM; base, SFT, DPO)",
+        "needs 16 samples a prompt of a base and a tuned checkpoint; no such outputs are public under a licence "
+        "that allows them here",
+    ),
+    ("Shypula et al.: effective semantic diversity of code rises with tuning", "needs both checkpoints' programs"),
+    ("Guo et al., Shaib et al.: syntactic form of stories", "needs both checkpoints' stories"),
+    ("Peeperkorn et al.: narratives narrow most at DPO", "needs a trajectory of checkpoints"),
+    ("West and Potts: distance from uniform in random choice", "needs both checkpoints' draws"),
+)
+
+
+def contrasts(table: pl.DataFrame, *, progress: Progress | None = None) -> Iterator[Check]:
+    """Contrasts of two sets of outputs to the same prompts, whose direction others found with their own code."""
+    for done, (pre, post, domain, figures) in enumerate(CONTRASTS, 1):
+        own = table.filter(pl.col("domain") == domain).with_columns(domain=pl.lit("text"))
+        sides = [Samples.of(own.filter(pl.col("checkpoint") == name)) for name in (pre, post)]
+        shift = compare(*sides, metrics=[*figures, "lexical.similarity"], allow_settings_differ=True).table()
+        for name, (theirs_pre, theirs_post) in figures.items():
+            metric = find_metric(name)
+            sign = 1 if metric.higher_is == "more diverse" else -1
+            for condition in ("all", "length-matched"):
+                row = shift.filter((pl.col("metric") == name) & (pl.col("condition") == condition)).row(0, named=True)
+                expected = "wider" if (theirs_post - theirs_pre) * sign > 0 else "narrower"
+                found = "wider" if row["shift"] * sign > 0 else "narrower"
+                is_clear = row["ci_low"] * row["ci_high"] > 0
+                yield Check(
+                    group="replication", name=name, nominal=expected, at="equal",
+                    found=found if is_clear else f"{found}, not clear",
+                    low=row["ci_low"], high=row["ci_high"], runs=row["n_prompts"], passed=found == expected,
+                    cell={
+                        "contrast": f"{pre} -> {post}, {domain}", "condition": condition,
+                        "theirs": [theirs_pre, theirs_post], "ours": [row["pre"], row["post"]],
+                    },
+                )  # fmt: skip
+        if progress:
+            progress("replication", done, len(CONTRASTS))
+
+
+def across_prompts(name: str, table: pl.DataFrame) -> Iterator[Check]:
+    """distinct-2 over one answer to each prompt, against the figures that came with the outputs."""
+    distinct = find_metric("distinct_2").function
+    limit = 30 if "gsm8k" in name else 40
+    for pair, theirs in ACROSS[name].items():
+        own = table.filter(pl.col("pair") == pair)
+        ours = []
+        for stage in ("pre", "post"):
+            chosen = pl.col("stage") == "post" if stage == "post" else pl.col("stage") != "post"
+            texts = own.filter(chosen).sort("prompt_id")["output"].to_list()
+            # By blanks, as the figures were made.
+            cut = [" ".join(words[:limit]) for words in map(str.split, texts) if len(words) >= limit]
+            ours.append(float(distinct(Answers(cut))))  # type: ignore[arg-type]
+        expected = _direction(theirs[0], theirs[1])
+        found = _direction(*ours)
+        yield Check(
+            group="replication across prompts", name="distinct_2", nominal=expected, at="equal", found=found,
+            runs=own["prompt_id"].n_unique(), passed=expected == "same" or found == expected,
+            cell={"contrast": pair, "theirs": list(theirs), "ours": ours},
+        )  # fmt: skip
+
+
+def _direction(pre: float, post: float) -> str:
+    if abs(post - pre) < 0.005:  # theirs are rounded to three digits
+        return "same"
+    return "wider" if post > pre else "narrower"
+
+
+def group_texts(table: pl.DataFrame, embedder: Embedder | None, *, progress: Progress | None = None) -> Iterator[Check]:
+    """Whether short texts about marginalised groups are more alike, as Lee et al. report (FAccT 2024).
+
+    Pairs each format and gender: texts about White people against those about each other group.
+    """
+    kernels = [f"{f}.similarity" for f in FACETS if embedder is not None or f != "semantic"]
+    frame = table.with_columns(domain=pl.lit("text"))
+    scores = score(
+        Samples.of(frame), metrics=kernels, conditions=["all"], embedder=embedder, progress=progress
+    ).frame.with_columns(parts=pl.col("prompt_id").str.split("|"))
+    scores = scores.with_columns(
+        cell=pl.col("parts").list.get(0) + "|" + pl.col("parts").list.get(2), group=pl.col("parts").list.get(1)
+    )
+    from scipy.special import stdtrit
+
+    for kernel in kernels:
+        wide = scores.filter(pl.col("metric") == kernel).pivot("group", index="cell", values="value").sort("cell")
+        others = [c for c in wide.columns if c not in {"cell", "White"}]
+        for group in others:
+            deltas = (wide[group] - wide["White"]).to_numpy()
+            mean = float(deltas.mean())
+            half = float(stdtrit(len(deltas) - 1, 0.975)) * float(deltas.std(ddof=1)) / math.sqrt(len(deltas))
+            found = "more alike" if mean - half > 0 else "less alike" if mean + half < 0 else "not clear"
+            yield Check(
+                group="replication, groups", name=find_metric(kernel).facet, nominal="more alike", at="equal",
+                found=found, low=mean - half, high=mean + half, runs=len(deltas), passed=found == "more alike",
+                cell={"contrast": f"{group} against White", "mean difference of similarity": mean},
+            )  # fmt: skip
