@@ -260,7 +260,7 @@ def read_samples(
     format : str, optional
         The tool that wrote it, or `table` for columns by their known names; by default a table with our columns.
     **details
-        domain, checkpoint, columns, drop_empty, where a format is given; see `diversity.formats.read_import`.
+        domain, checkpoint, columns, prompts_from, drop_empty, where a format is given; see `diversity.formats.read_import`.
 
     Raises
     ------
@@ -358,7 +358,7 @@ def read_json_lines(where: str | Path, stream: IO[bytes], *, flat: bool = False)
 
 
 # Bytes read at a time, and those from which on it pays to let polars read a block.
-BLOCK, LARGE = 1 << 25, 1 << 20
+BLOCK, LARGE = 1 << 22, 1 << 20
 SURROGATE = re.compile(rb"\\u[dD](?:([89abAB])|[c-fC-F])[0-9a-fA-F]{2}")
 
 
