@@ -89,9 +89,9 @@ def compare(out: Path, sides: list[str], seeds: int) -> None:
                 ]
                 values = np.stack([influence(scores[pre, i].frame, scores[post, j].frame, facet) for i, j in pairs])
                 deviations[name] = values
-                equal = np.mean([
-                    (runs[pre, i].frame["output"] == runs[post, j].frame["output"]).mean() for i, j in pairs
-                ])
+                equal = np.mean(
+                    [(runs[pre, i].frame["output"] == runs[post, j].frame["output"]).mean() for i, j in pairs]
+                )
                 print(
                     f"{post:14s} {facet:10s} {name:12s} {len(pairs):5d}  {equal:5.3f}  "
                     f"{np.mean([s['shift'] for s in shifts]):+.4f}  "

@@ -44,7 +44,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "valid": ("passed",),
 }
 LISTS = ("outputs", "completions", "responses", "generations", "samples", "texts", "predictions")
-BLOCK = 1 << 25  # bytes of JSON lines read at a time
 
 
 def prompt_name(text: str) -> str:

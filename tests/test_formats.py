@@ -482,7 +482,9 @@ def test_prompts_that_do_not_fit_are_refused(save, asked, reason):
 
 def test_prompts_of_a_log_that_holds_them_are_not_taken_from_elsewhere(save):
     with pytest.raises(InputError, match="holds prompts itself: leave out --prompts-from"):
-        read_samples(LOGS / "inspect" / "own.eval", "inspect", prompts_from=save("in.jsonl", {"id": "a", "prompt": "b"}))
+        read_samples(
+            LOGS / "inspect" / "own.eval", "inspect", prompts_from=save("in.jsonl", {"id": "a", "prompt": "b"})
+        )
 
 
 @pytest.mark.parametrize("name", ["plain", "chat"])

@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from diversity.tables import Samples
 
 logger = logging.getLogger("diversity")
 
-# Called with what is done, how much of it, of how much, and (while sampling) how fast.
+# Called with what is done, how much of it, of how much, and (while sampling) how many prompts that is and how fast.
 Progress = Callable[..., None]
 
 # Where a base model ends its answer: the mark alone on a line, or the next request. The same signs inside a line
@@ -265,7 +266,7 @@ def sample(
         Use the chat template (True) or few-shot frames for a base model (False). By default: the template,
         where the checkpoint has one.
     progress : callable, optional
-        Called with (what, done, total, speed in words).
+        Called with (what, outputs done, of how many, prompts done and speed in words).
     **options
         What only some kinds of checkpoint take; see `open_checkpoint`.
 
@@ -449,13 +450,18 @@ class _Run:
     def told(self, batches: Sequence[_Batch], progress: Progress | None) -> Iterator[_Batch]:
         """Hand out the batches, and tell the progress after each."""
         total, done = sum(len(b.requests) for b in batches), 0
+        # A prompt is done with the last batch that asks it.
+        last = {(b.label, b.domain.name, r.prompt.prompt_id): b.number for b in batches for r in b.requests}
+        ending, prompts = Counter(last.values()), 0
         self._tokens, self._started = 0, time.perf_counter()
         for each in batches:
             yield each
             done += len(each.requests)
+            prompts += ending[each.number]
             if progress:
                 pace = self._tokens / (time.perf_counter() - self._started)
-                progress(f"sample {self.label}", done, total, f"{pace:.0f} tokens/s" if self._tokens else "")
+                speed = f", {pace:.0f} tokens/s" if self._tokens else ""
+                progress(f"sample {self.label}", done, total, f"{prompts} of {len(last)} prompts{speed}")
 
 
 @contextmanager

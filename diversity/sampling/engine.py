@@ -1,7 +1,7 @@
 """Checkpoints that run in this process through vLLM's offline engine.
 
-Written against vLLM's documented interface (`LLM`, `LLM.chat`, `LLM.generate`, `SamplingParams`; read again in 0.33). It
-has not been run on a GPU by us; the arguments are tested, the engine is not.
+Written against vLLM's documented interface (`LLM`, `LLM.chat`, `LLM.generate`, `SamplingParams`) and compared with that
+of 0.33. It has not been run on a GPU by us; the arguments are tested, the engine is not.
 """
 
 from __future__ import annotations

