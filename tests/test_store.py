@@ -364,23 +364,28 @@ else:
 def run(folder):
     diversity.sample(backend, store=folder, domains=["story"], n=3, batch=2, **asked)
 
+def in_a_child(folder):
+    # Nothing is sampled in this process: polars' threads, once started, would be missing in a child.
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            run(folder)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
 if checkpoint != "slow":
     # How long a run takes depends on the machine; a kill comes within the first half of that.
     started = time.perf_counter()
-    run(f"{folders}/first")
+    assert os.waitpid(in_a_child(f"{folders}/first"), 0)[1] == 0
     longest = (time.perf_counter() - started) / 2
 
 kills = stores = 0
 while kills < 50:
     folder = f"{folders}/killed-{stores}"
     while True:
-        if (child := os.fork()) == 0:
-            code = 1
-            try:
-                run(folder)
-                code = 0
-            finally:
-                os._exit(code)
+        child = in_a_child(folder)
         time.sleep(rng.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

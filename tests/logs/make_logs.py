@@ -231,11 +231,12 @@ def human_eval(work: Path, out: Path) -> None:
 def lighteval(work: Path, out: Path) -> None:
     """Two prompts, two samples each, through lighteval's own record of details; no model is run."""
     from lighteval.logging.evaluation_tracker import EvaluationTracker
+    from lighteval.models.abstract_model import ModelConfig
     from lighteval.models.model_output import ModelResponse
     from lighteval.tasks.requests import Doc, SamplingMethod
 
     tracker = EvaluationTracker(output_dir=str(work), save_details=True)
-    tracker.general_config_logger.model_name = "own/tiny"
+    tracker.general_config_logger.log_model_info(ModelConfig(model_name="own/tiny"))
     for number, (prompt, texts) in enumerate(
         zip(PROMPTS, [["A wren.", "<think>A bird …</think>An owl."], ["Once.", "Twice."]], strict=True)
     ):
