@@ -260,6 +260,11 @@ def _template(ctx: click.Context, parameter: click.Parameter, value: tuple[str, 
     help="Only the first so many prompts of each domain, or those of a file (.jsonl, .csv, .parquet, .txt).",
 )
 @click.option("--system", help="System prompt, for chat models.")
+@click.option(
+    "--exemplars",
+    metavar="FILE",
+    help="Few-shot exemplars for a base model, with a prompt and an output each.  [default: the domain's own]",
+)
 @click.option("--template", multiple=True, callback=_template, help="NAME=VALUE for the chat template; again for more.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--name", help="What to call the checkpoint.  [default: its own name]")
@@ -306,6 +311,11 @@ def sample(
 @click.option("-d", "--domain", help="Domain of the outputs.  [default: the log's own, or the format's usual one]")
 @click.option("--checkpoint", help="Name of the checkpoint.  [default: the log's own, or the file's name]")
 @click.option("--map", "mapped", multiple=True, metavar="THEIRS=OURS", help="Column of a table; again for more.")
+@click.option(
+    "--prompts-from",
+    metavar="FILE",
+    help="The prompts of a log that holds their ids only: a batch's input file, or a table of ids and prompts.",
+)
 @click.option("--drop-empty", is_flag=True, help="Leave out rows without an output.")
 def import_(
     format_: str,
@@ -314,6 +324,7 @@ def import_(
     domain: str | None,
     checkpoint: str | None,
     mapped: tuple[str, ...],
+    prompts_from: str | None,
     drop_empty: bool,
 ) -> None:
     """Read the log of another tool at PATH (a file, a folder, a pattern, or -) into a table of samples.
@@ -323,6 +334,7 @@ def import_(
 
     \b
     Examples: diversity import lm-eval 'out/MODEL/samples_story_*.jsonl' --out pre.parquet
+              diversity import openai-batch output.jsonl --prompts-from input.jsonl --out pre.parquet
               diversity import table answers.csv --map reply=output --domain story --out pre.parquet
     """
     from diversity import read_samples
@@ -334,7 +346,13 @@ def import_(
             raise click.BadParameter(f"'{each}' is not THEIRS=OURS, as in reply=output", param_hint="--map")
         columns[theirs] = ours
     samples = read_samples(
-        path, format_, domain=domain, checkpoint=checkpoint, columns=columns or None, drop_empty=drop_empty
+        path,
+        format_,
+        domain=domain,
+        checkpoint=checkpoint,
+        columns=columns or None,
+        prompts_from=prompts_from,
+        drop_empty=drop_empty,
     )
     samples.write(out)
     prompts = samples.frame.select("checkpoint", "domain", "prompt_id").n_unique()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -146,13 +146,18 @@ class Domain:
         """Render a prompt for a chat model: the messages that its template takes."""
         return [{"role": "user", "content": prompt.prompt}]
 
-    def frame(self, prompt: Prompt, sample_index: int, seed: int) -> str:
-        """Render a prompt for a base model: two exemplars, then the request."""
-        if not self.exemplars:
-            raise InputError(f"domain '{self.name}' has no exemplars for a base model: sample a chat model")
+    def frame(
+        self, prompt: Prompt, sample_index: int, seed: int, exemplars: Sequence[tuple[str, str]] | None = None
+    ) -> str:
+        """Render a prompt for a base model: two exemplars, the domain's own or those given, then the request."""
+        known = self.exemplars if exemplars is None else exemplars
+        if not known:
+            raise InputError(
+                f"domain '{self.name}' has no exemplars for a base model: give --exemplars, or sample a chat model"
+            )
         key = f"{seed}|{prompt.prompt_id}|{sample_index}".encode()
-        first = int.from_bytes(blake2b(key, digest_size=4).digest(), "little") % len(self.exemplars)
-        chosen = (self.exemplars[first], self.exemplars[(first + 1) % len(self.exemplars)])
+        first = int.from_bytes(blake2b(key, digest_size=4).digest(), "little") % len(known)
+        chosen = [known[(first + i) % len(known)] for i in range(min(2, len(known)))]
         shots = "".join(f"Request: {ask}\nAnswer:\n{answer}\n{FRAME_STOP}\n" for ask, answer in chosen)
         return f"{shots}Request: {prompt.prompt}\nAnswer:\n"
 

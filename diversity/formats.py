@@ -11,6 +11,7 @@ import io
 import json
 import re
 import sys
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,6 +27,8 @@ from diversity.errors import InputError, UnknownName
 from diversity.tables import LINE, SAMPLES_OPTIONAL, SAMPLES_REQUIRED, Samples, read_json_lines, read_parquet
 
 Row = dict[str, Any]
+# What a reader yields: an output, or None for a sample that the tool asked for and did not get.
+Rows = Iterator[Row | None]
 
 ALIASES: dict[str, tuple[str, ...]] = {
     "output": ("completion", "response", "generation", "text", "solution", "prediction", "generated_text", "answer"),
@@ -41,7 +44,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "valid": ("passed",),
 }
 LISTS = ("outputs", "completions", "responses", "generations", "samples", "texts", "predictions")
-BLOCK = 1 << 25  # bytes of JSON lines read at a time
 
 
 def prompt_name(text: str) -> str:
@@ -208,9 +210,12 @@ def read_import(
     domain: str | None = None,
     checkpoint: str | None = None,
     columns: Mapping[str, str] | None = None,
+    prompts_from: str | Path | None = None,
     drop_empty: bool = False,
 ) -> Samples:
     """Read a log as Samples.
+
+    Samples that the tool asked for and did not get (errors) are left out, warned of, and counted in the provenance.
 
     Parameters
     ----------
@@ -222,6 +227,9 @@ def read_import(
         What to write where the log does not say; by default the format's usual domain, and the file's name.
     columns : mapping, optional
         For `table`: the file's column -> ours, before the known names are tried.
+    prompts_from : path, optional
+        Where the prompts stand, for logs that hold only their ids: the input file of an OpenAI batch, or a table with
+        ids and prompts.
     drop_empty : bool
         Leave out rows without an output; else they are refused.
 
@@ -234,12 +242,26 @@ def read_import(
     if columns and name != "table":
         raise InputError(f"columns are mapped for the format table only: '{name}' knows its own")
     label = "stdin" if str(source) == "-" else Path(source).name.split(".")[0] or "imported"
+    failed: list[str] = []
     if name == "table":
         frame = _named(read_frame(source), dict(columns or {}), str(source))
         usual = "text"
     else:
         reader, usual = FORMATS[name]
-        frame = pl.concat(list(_frames(reader, source)), how="diagonal_relaxed")
+        frame = pl.concat(list(_frames(reader, source, failed)), how="diagonal_relaxed")
+    imported: dict[str, Any] = {"format": name, "file": Path(source).name}
+    if failed:
+        imported["failed"] = len(failed)
+        where = ", ".join(dict.fromkeys(failed))[:160]
+        warnings.warn(
+            f"{where}: {len(failed)} of {len(failed) + frame.height} samples ended in an error and are left out: run "
+            "them again, or see that both checkpoints lack the same",
+            UserWarning,
+            stacklevel=3,
+        )
+    if prompts_from is not None:
+        frame = _with_prompts(frame, prompts_from, str(source))
+        imported["prompts"] = Path(prompts_from).name
     frame = _filled(frame, domain or usual, domain, checkpoint or label, checkpoint, str(source))
     missing = frame["output"].is_null()
     if missing.any():
@@ -247,7 +269,61 @@ def read_import(
         if not drop_empty:
             raise InputError(f"{source}: {missing.sum()} rows have no output (rows {rows} …): mend or drop them")
         frame = frame.filter(~missing)
-    return Samples.of(_numbered(frame), {"imported": {"format": name, "file": Path(source).name}}, where=str(source))
+    return Samples.of(_numbered(frame), {"imported": imported}, where=str(source))
+
+
+def _with_prompts(frame: pl.DataFrame, source: str | Path, where: str) -> pl.DataFrame:
+    """Join the prompts of another file by their ids.
+
+    Requests of a batch that ask the same are samples of one prompt, whatever their own ids: it takes the first's.
+    """
+    if "prompt_id" not in frame.columns or "prompt" in frame.columns:
+        held = "holds prompts itself" if "prompt" in frame.columns else "holds no ids to find prompts by"
+        raise InputError(f"{where}: {held}: leave out --prompts-from")
+    asked = _asked_prompts(source).unique(maintain_order=True)
+    if asked["prompt_id"].is_duplicated().any():
+        first = asked.filter(pl.col("prompt_id").is_duplicated())["prompt_id"][0]
+        raise InputError(f"{source}: the id '{first[:40]}' has two prompts: give each prompt an id of its own")
+    unknown = sorted(set(frame["prompt_id"]) - set(asked["prompt_id"]))
+    if unknown:
+        raise InputError(
+            f"{source}: has no prompt of the id '{unknown[0][:40]}' ({len(unknown)} are missing): give the file that "
+            f"{where} was made from"
+        )
+    silent = asked.filter(~pl.col("prompt_id").is_in(frame["prompt_id"].unique().to_list()))["prompt_id"]
+    if len(silent):
+        warnings.warn(
+            f"{where}: {len(silent)} of {asked.height} prompts of {source} have no output (the first: "
+            f"'{silent[0][:40]}'): the errors of a batch stand in a file of their own",
+            UserWarning,
+            stacklevel=4,
+        )
+    asked = asked.with_columns(first=pl.col("prompt_id").first().over("prompt"))
+    joined = frame.join(asked, on="prompt_id", how="left", maintain_order="left")
+    return joined.with_columns(prompt_id=pl.col("first")).drop("first")
+
+
+def _asked_prompts(source: str | Path) -> pl.DataFrame:
+    """Ids and prompts of a batch's input file, or of a table that has both."""
+    requests = [row for path in expand(source) if ".jsonl" in path.suffixes for row in _guarded(_requests, path)]
+    frame = pl.DataFrame(requests) if requests else read_frame(source)
+    for ours, what in (("prompt_id", "ids"), ("prompt", "prompts")):
+        found = next((n for n in (ours, *ALIASES[ours]) if n in frame.columns), None)
+        if found is None:
+            known = ", ".join(frame.columns)[:160]
+            raise InputError(f"{source}: no column of {what} (it has: {known}): name them prompt_id and prompt")
+        frame = frame.rename({found: ours})
+    return frame.select("prompt_id", "prompt").cast(pl.String)
+
+
+def _requests(path: Path) -> Rows:
+    """Prompts of a batch's input file; none where it is not one."""
+    for line in _lines(path):
+        if "custom_id" not in line or "body" not in line:
+            return
+        body = line["body"]
+        asked = body.get("messages") or body.get("prompt") or body["input"]
+        yield {"prompt_id": _batch_id(line["custom_id"]), "prompt": _spoken(asked)}
 
 
 def _named(frame: pl.DataFrame, columns: dict[str, str], where: str) -> pl.DataFrame:
@@ -309,13 +385,20 @@ def _numbered(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(sample_index=place)
 
 
-def _frames(reader: Callable[[Path], Iterator[Row]], source: str | Path) -> Iterator[pl.DataFrame]:
-    """Rows of all files, as frames of some thousands: dicts take many times the memory."""
+def _frames(reader: Callable[[Path], Rows], source: str | Path, failed: list[str]) -> Iterator[pl.DataFrame]:
+    """Rows of all files, as frames of some thousands: dicts take many times the memory.
+
+    `failed` gets the file's name for each sample that failed.
+    """
     schema = {k: v for k, v in (SAMPLES_REQUIRED | SAMPLES_OPTIONAL).items() if k != "sample_index"}
     found = False
     for path in expand(source):
         rows = _guarded(reader, path)
-        while chunk := [{k: _utf8(v) for k, v in row.items()} for row in islice(rows, 20_000)]:
+        while read := list(islice(rows, 20_000)):
+            chunk = [{k: _utf8(v) for k, v in row.items()} for row in read if row is not None]
+            failed += [str(path)] * (len(read) - len(chunk))
+            if not chunk:
+                continue
             found = True
             names = {k for row in chunk for k in row}
             known = {k: v for k, v in schema.items() if k in names}
@@ -325,14 +408,15 @@ def _frames(reader: Callable[[Path], Iterator[Row]], source: str | Path) -> Iter
                 reason = " ".join(str(error).split())[:120]
                 raise InputError(f"{path}: the rows do not form a table ({reason}): check the file") from None
     if not found:
-        raise InputError(f"{source}: there are no outputs in it: check the file")
+        lost = f" ({len(failed)} samples ended in an error)" if failed else ""
+        raise InputError(f"{source}: there are no outputs in it{lost}: check the file")
 
 
 def _utf8(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _guarded(reader: Callable[[Path], Iterator[Row]], path: Path) -> Iterator[Row]:
+def _guarded(reader: Callable[[Path], Rows], path: Path) -> Rows:
     """Say which file is not what it should be; the readers take a log's form for granted."""
     try:
         yield from reader(path)
@@ -374,48 +458,67 @@ def _object(path: Path) -> Any:
             raise InputError(f"{path}: not JSON ({str(error)[:80]}): check the file") from None
 
 
-def lm_eval(path: Path) -> Iterator[Row]:
+def lm_eval(path: Path) -> Rows:
     """`samples_TASK_DATE.jsonl` of lm-evaluation-harness, run with --log_samples.
 
     A line is written for every filter, with the same responses: the first filter's are taken. `filtered_resps` may
     have been cut to one answer and is never used. The model's name stands in results_DATE.json beside it.
     """
     results = sorted(path.parent.glob("results_*.json"))
-    model = _object(results[-1]).get("model_name") if results else None
+    # Several runs write into one folder; the date is the same in both names.
+    own = [r for r in results if path.name.removesuffix(".jsonl").endswith(r.stem.removeprefix("results"))]
+    model = _object((own or results)[-1]).get("model_name") if results else None
     first: dict[Any, str] = {}
     for line in _lines(path):
         if first.setdefault(line["doc_id"], str(line.get("filter"))) != str(line.get("filter")):
             continue
         asked = line["arguments"]
         # Before 0.4.5 the arguments were a list of lists.
-        asked = asked["gen_args_0"]["arg_0"] if isinstance(asked, dict) else asked[0][0]
+        asked, how = asked["gen_args_0"].values() if isinstance(asked, dict) else asked[0]
         if not all(isinstance(r, str) for r in line["resps"][0]):
             raise InputError(
                 f"{path}: a multiple-choice task, whose responses are likelihoods: sample with a text task"
             )
         for output in line["resps"][0]:
             row = {"prompt_id": str(line.get("doc_hash") or line["doc_id"]), "prompt": asked, "output": output}
-            yield row | ({"checkpoint": model} if model else {})
+            yield row | _settings(how) | ({"checkpoint": model} if model else {})
 
 
-def inspect_ai(path: Path) -> Iterator[Row]:
+CAPS = ("max_tokens", "max_gen_toks", "max_new_tokens", "max_completion_tokens", "max_output_tokens")
+
+
+def _settings(given: Row) -> Row:
+    """Decoding settings as far as a log tells them; the tools share their names."""
+    found = {ours: given[ours] for ours in ("temperature", "top_p") if isinstance(given.get(ours), int | float)}
+    caps = [given[name] for name in CAPS if isinstance(given.get(name), int)]
+    return found | ({"max_tokens": caps[0]} if caps else {})
+
+
+def inspect_ai(path: Path) -> Rows:
     """Logs of inspect_ai, `.json` or `.eval`. Samples that ended in an error are left out."""
     head, samples = _inspect_archive(path) if zipfile.is_zipfile(path) else _inspect_json(path)
     if head.get("status") not in {"success", "started", None}:
         raise InputError(f"{path}: the run ended with '{head['status']}': run it to its end")
+    # Those of the command line go before those of the task.
+    told = [(head.get("plan") or {}).get("config"), head["eval"].get("model_generate_config")]
+    settings = _settings({k: v for one in told for k, v in (one or {}).items() if v is not None})
     for sample in samples:
         output = sample.get("output") or {}
-        if sample.get("error"):
+        choices = output.get("choices") or []
+        if sample.get("error") or not choices:
+            yield None
             continue
         prompt = _spoken(sample["input"])
         attached = sample.get("attachments") or {}
-        for choice in output.get("choices") or []:
+        used = (output.get("usage") or {}).get("output_tokens")
+        for choice in choices:
             text = _joined(choice["message"]["content"])
-            yield {
+            yield settings | {
                 "checkpoint": head["eval"]["model"],
                 "prompt_id": str(sample["id"]),
                 "prompt": _attached(prompt, attached),
                 "output": _attached(text, attached),
+                "output_tokens": used if len(choices) == 1 else None,  # of several only the sum is told
                 "finish_reason": {"max_tokens": "length"}.get(choice.get("stop_reason"), choice.get("stop_reason")),
             }
 
@@ -464,7 +567,7 @@ def _attached(text: str, attachments: Mapping[str, str]) -> str:
     return re.sub(r"attachment://(\w+)", lambda m: attachments.get(m[1], m[0]), text)
 
 
-def lighteval(path: Path) -> Iterator[Row]:
+def lighteval(path: Path) -> Rows:
     """`details_TASK_DATE.parquet` of lighteval; its path names the model."""
     frame, _ = read_parquet(path)
     # .../details/OWNER/MODEL/DATE/details_*.parquet
@@ -483,7 +586,7 @@ def lighteval(path: Path) -> Iterator[Row]:
             yield found | ({"checkpoint": model} if model else {})
 
 
-def human_eval(path: Path) -> Iterator[Row]:
+def human_eval(path: Path) -> Rows:
     """Samples of HumanEval or EvalPlus: `samples.jsonl`, its results, or a folder of programs.
 
     A `solution` is a whole program; a `completion` goes on where the task's prompt ends. Files of before and after
@@ -512,7 +615,7 @@ def _number(stem: str) -> int:
     return int(stem) if stem.isdigit() else 0
 
 
-def alpaca_eval(path: Path) -> Iterator[Row]:
+def alpaca_eval(path: Path) -> Rows:
     """`model_outputs.json` of AlpacaEval: one output a prompt a file; several files are several samples."""
     for row in _object(path):
         prompt = row["instruction"]
@@ -524,22 +627,37 @@ def alpaca_eval(path: Path) -> Iterator[Row]:
         }
 
 
-def openai_batch(path: Path) -> Iterator[Row]:
-    """Output of OpenAI's batch interface, or of vLLM's run_batch. Rows that failed are left out.
+def openai_batch(path: Path) -> Rows:
+    """Output of OpenAI's batch interface, or of vLLM's run_batch.
 
     Samples of a prompt are the choices of one request, or requests whose `custom_id` differs in a number after `#`.
     """
     for line in _lines(path):
         response = line.get("response") or {}
-        if line.get("error") or response.get("status_code", 200) >= 400:
+        if line.get("error") or (response.get("status_code") or 200) >= 400:
+            yield None
             continue
-        body, own = response["body"], re.sub(r"#\d+$", "", line["custom_id"])
+        body = response["body"]
         if "choices" in body:
             found = [(_choice(c), c.get("finish_reason")) for c in body["choices"]]
         else:  # the responses interface
-            found = [(_joined(part["content"]), "stop") for part in body["output"] if part.get("type") == "message"]
+            cut = (body.get("incomplete_details") or {}).get("reason") == "max_output_tokens"
+            said = [_joined(part["content"]) for part in body["output"] if part.get("type") == "message"]
+            found = [("".join(said), "length" if cut else "stop")]
+        usage = body.get("usage") or {}
+        used = usage.get("completion_tokens", usage.get("output_tokens"))
         for output, reason in found:
-            yield {"checkpoint": body["model"], "prompt_id": own, "output": output, "finish_reason": reason}
+            yield {
+                "checkpoint": body["model"],
+                "prompt_id": _batch_id(line["custom_id"]),
+                "output": output,
+                "output_tokens": used if len(found) == 1 else None,  # of several only the sum is told
+                "finish_reason": reason,
+            }
+
+
+def _batch_id(own: str) -> str:
+    return re.sub(r"#\d+$", "", own)
 
 
 def _choice(choice: Row) -> str | None:
@@ -549,7 +667,7 @@ def _choice(choice: Row) -> str | None:
     return _joined(message.get("content")) or message.get("refusal")
 
 
-def trl(path: Path) -> Iterator[Row]:
+def trl(path: Path) -> Rows:
     """Completion tables of TRL's GRPO and RLOO trainers: each step is a checkpoint, `RUN@STEP`.
 
     Every step has other prompts, unless the set is gone through again.
@@ -576,7 +694,7 @@ def _spoken(value: Any) -> str:
     return value if isinstance(value, str) else "\n".join(_joined(message["content"]) for message in value)
 
 
-def vllm(path: Path) -> Iterator[Row]:
+def vllm(path: Path) -> Rows:
     """Dumped `RequestOutput`s of vLLM's offline engine, JSON lines."""
     for line in _lines(path):
         prompt = line.get("prompt")
@@ -591,7 +709,7 @@ def vllm(path: Path) -> Iterator[Row]:
 
 
 # Name -> reader, and the domain that such outputs belong to as a rule.
-FORMATS: dict[str, tuple[Callable[[Path], Iterator[Row]], str]] = {
+FORMATS: dict[str, tuple[Callable[[Path], Rows], str]] = {
     "alpaca-eval": (alpaca_eval, "text"),
     "evalplus": (human_eval, "code"),
     "human-eval": (human_eval, "code"),

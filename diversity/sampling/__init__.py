@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,7 +27,7 @@ from diversity.tables import Samples
 
 logger = logging.getLogger("diversity")
 
-# Called with what is done, how much of it, of how much, and (while sampling) how fast.
+# Called with what is done, how much of it, of how much, and (while sampling) how many prompts that is and how fast.
 Progress = Callable[..., None]
 
 # Where a base model ends its answer: the mark alone on a line, or the next request. The same signs inside a line
@@ -71,6 +72,7 @@ class Request:
     sample_index: int
     seed: int
     system: str | None = None
+    exemplars: tuple[tuple[str, str], ...] | None = None
 
     def chat(self) -> list[dict[str, str]]:
         """Messages for a chat model."""
@@ -83,7 +85,7 @@ class Request:
 
     def frame(self) -> str:
         """Few-shot text for a base model."""
-        return self.domain.frame(self.prompt, self.sample_index, self.seed)
+        return self.domain.frame(self.prompt, self.sample_index, self.seed, self.exemplars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,7 @@ def sample(
     seed: int = 0,
     prompts: int | str | Path | None = None,
     system: str | None = None,
+    exemplars: str | Path | None = None,
     name: str | None = None,
     stage: str | None = None,
     store: str | Path | None = None,
@@ -248,6 +251,9 @@ def sample(
         Take the first so many prompts of each domain, or those of a file; by default all of the domain's own.
     system : str, optional
         A system prompt, for chat models.
+    exemplars : path, optional
+        A file of few-shot exemplars for a base model, a prompt and an output each, in place of the domain's own. Two
+        at a time are shown, rotating over samples.
     name, stage : str, optional
         What the checkpoint is called in the table, and its stage (pre, sft, post …).
     store : folder, optional
@@ -260,7 +266,7 @@ def sample(
         Use the chat template (True) or few-shot frames for a base model (False). By default: the template,
         where the checkpoint has one.
     progress : callable, optional
-        Called with (what, done, total, speed in words).
+        Called with (what, outputs done, of how many, prompts done and speed in words).
     **options
         What only some kinds of checkpoint take; see `open_checkpoint`.
 
@@ -371,6 +377,7 @@ class _Run:
         seed: int = 0,
         prompts: int | str | Path | None = None,
         system: str | None = None,
+        exemplars: str | Path | None = None,
         name: str | None = None,
         stage: str | None = None,
         batch: int = 64,
@@ -384,6 +391,7 @@ class _Run:
         for what, value in (("batch", batch), ("max_tokens", max_tokens), ("prompts", prompts)):
             if isinstance(value, int) and value < 1:
                 raise InputError(f"{what} is {value}: give 1 or more")
+        shots = _shots(exemplars)
         chosen = _chosen([domains] if isinstance(domains, str) else list(dict.fromkeys(domains)), prompts)
         if isinstance(checkpoint, str | Path):
             self.backend = open_checkpoint(checkpoint, chat=chat, **options)
@@ -391,6 +399,8 @@ class _Run:
             self.backend = checkpoint
         if system and not self.backend.is_chat:
             raise InputError("a base model is asked in few-shot frames and has no system prompt: drop it")
+        if shots and self.backend.is_chat:
+            raise InputError("a chat model is asked by its template and reads no exemplars: drop them, or give --base")
         self.label = name or self.backend.name
         settings = asdict(each[0]) | ({"temperature": swept} if len(swept) > 1 else {})
         self.provenance = {
@@ -408,7 +418,7 @@ class _Run:
                     "prompts_hash": prompt_hash(asked),
                     "max_tokens": max_tokens or domain.max_tokens,
                     "version": domain.version,
-                    "exemplars": None if self.backend.is_chat else _hash(repr(domain.exemplars)),
+                    "exemplars": None if self.backend.is_chat else _hash(repr(shots or domain.exemplars)),
                 }
                 for domain, asked in chosen
             },
@@ -417,7 +427,7 @@ class _Run:
             (one, domain, requests[i : i + batch])
             for one in each
             for domain, asked in chosen
-            for requests in [[Request(domain, p, k, seed, system) for p in asked for k in range(n)]]
+            for requests in [[Request(domain, p, k, seed, system, shots) for p in asked for k in range(n)]]
             for i in range(0, len(requests), batch)
         ]
         self.batches = [
@@ -440,13 +450,18 @@ class _Run:
     def told(self, batches: Sequence[_Batch], progress: Progress | None) -> Iterator[_Batch]:
         """Hand out the batches, and tell the progress after each."""
         total, done = sum(len(b.requests) for b in batches), 0
+        # A prompt is done with the last batch that asks it.
+        last = {(b.label, b.domain.name, r.prompt.prompt_id): b.number for b in batches for r in b.requests}
+        ending, prompts = Counter(last.values()), 0
         self._tokens, self._started = 0, time.perf_counter()
         for each in batches:
             yield each
             done += len(each.requests)
+            prompts += ending[each.number]
             if progress:
                 pace = self._tokens / (time.perf_counter() - self._started)
-                progress(f"sample {self.label}", done, total, f"{pace:.0f} tokens/s" if self._tokens else "")
+                speed = f", {pace:.0f} tokens/s" if self._tokens else ""
+                progress(f"sample {self.label}", done, total, f"{prompts} of {len(last)} prompts{speed}")
 
 
 @contextmanager
@@ -482,6 +497,15 @@ def prompt_hash(prompts: Sequence[Prompt]) -> str:
 
 def _hash(text: str) -> str:
     return blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _shots(path: str | Path | None) -> tuple[tuple[str, str], ...] | None:
+    """Few-shot exemplars of a file."""
+    if path is None:
+        return None
+    from diversity.sampling.prompts import read_exemplars
+
+    return read_exemplars(path)
 
 
 def _chosen(names: Sequence[str], prompts: int | str | Path | None) -> list[tuple[Domain, tuple[Prompt, ...]]]:

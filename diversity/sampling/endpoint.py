@@ -30,9 +30,12 @@ RETRIED = {408, 409, 425, 429}  # and all from 500 on
 # vLLM: the checkpoint's generation_config.json) and so draw from something else than the model's own distribution.
 # Tried in this order: the protocol itself knows none of them, and servers differ in what turns top-k off.
 PENALTIES = {"repetition_penalty": 1.0, "repeat_penalty": 1.0}
+# A server that knows return_token_ids (vLLM) tells the tokens of each choice by it, and most others ignore it.
+IDS = {"return_token_ids": True}
 EXTENSIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("top_k -1, min_p, penalties off", {"top_k": -1, "min_p": 0.0, **PENALTIES, **IDS}),
+    ("top_k 0, min_p, penalties off", {"top_k": 0, "min_p": 0.0, **PENALTIES, **IDS}),
     ("top_k -1, min_p, penalties off", {"top_k": -1, "min_p": 0.0, **PENALTIES}),
-    ("top_k 0, min_p, penalties off", {"top_k": 0, "min_p": 0.0, **PENALTIES}),
     ("top_k -1, min_p off", {"top_k": -1, "min_p": 0.0}),
     ("the server's own defaults", {}),
 )
@@ -147,7 +150,8 @@ class Endpoint:
             wanted = len(left) if self._takes_n else 1
             body = self._body(left[0], settings, max_tokens, wanted)
             choices, used = self._asked(body)
-            answers += [_drawn(c, used if len(choices) == 1 else None) for c in choices[:wanted]]
+            counts = _counts(choices, used, max_tokens)
+            answers += [_drawn(c, count) for c, count in zip(choices[:wanted], counts, strict=False)]
             if wanted > 1 and len(choices) == 1:
                 self._takes_n = False
         if settings.top_k != 1 and len(answers) >= 4 and len({a.output for a in answers}) == 1 and answers[0].output:
@@ -328,6 +332,29 @@ def _content(choice: Any) -> str | None:
 
 def _drawn(choice: Mapping[str, Any], tokens: int | None) -> Drawn:
     return Drawn(_content(choice) or "", tokens, str(choice.get("finish_reason") or "stop"))
+
+
+def _counts(choices: Sequence[Mapping[str, Any]], used: int | None, most: int) -> list[int | None]:
+    """Tokens of each choice: as the server tells them, or as they follow from their sum; else None."""
+    counts = [_listed(choice) for choice in choices]
+    if used is None or None not in counts:
+        return counts
+    if len(choices) == 1:
+        return [used]
+    # All ran to the cap, and the sum says so too.
+    if used == most * len(choices) and all(c.get("finish_reason") == "length" for c in choices):
+        return [most] * len(choices)
+    return counts
+
+
+def _listed(choice: Mapping[str, Any]) -> int | None:
+    """How many tokens a choice lists: vLLM's token_ids, or the log probabilities of either route."""
+    logprobs = choice.get("logprobs")
+    told = logprobs if isinstance(logprobs, dict) else {}
+    for tokens in (choice.get("token_ids"), told.get("content"), told.get("tokens")):
+        if isinstance(tokens, list) and tokens:
+            return len(tokens)
+    return None
 
 
 def _said(error: HTTPError) -> str:

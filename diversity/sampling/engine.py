@@ -1,7 +1,7 @@
 """Checkpoints that run in this process through vLLM's offline engine.
 
-Written against vLLM's documented interface (`LLM`, `LLM.chat`, `LLM.generate`, `SamplingParams`). It has not been run
-on a GPU by us; the arguments are tested, the engine is not.
+Written against vLLM's documented interface (`LLM`, `LLM.chat`, `LLM.generate`, `SamplingParams`) and compared with that
+of 0.33. It has not been run on a GPU by us; the arguments are tested, the engine is not.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from diversity.errors import MissingExtra
 from diversity.sampling import Drawn, Request, Settings, noise
+from diversity.sampling.endpoint import FRAME_STOPS
 
 
 class Engine:
@@ -74,7 +75,8 @@ class Engine:
         """Draw one output for each request, all at once; the engine reads a prompt that comes again from its cache."""
         from vllm import SamplingParams
 
-        wanted = [SamplingParams(**parameters(r, settings, max_tokens)) for r in requests]
+        stops = {} if self.is_chat else {"stop": FRAME_STOPS}
+        wanted = [SamplingParams(**parameters(r, settings, max_tokens), **stops) for r in requests]
         if self.is_chat:
             conversations = [r.chat() for r in requests]
             more = {"chat_template_kwargs": self._template} if self._template else {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from diversity.domain import Domain, Prompt
+from diversity.domain import FRAME_STOP, Domain, Prompt
 from diversity.errors import InputError
+from diversity.sampling import FRAME_END
 
 TEXT = ("prompt", "instruction", "question", "input", "query", "text", "problem")
 ID = ("prompt_id", "id", "task_id", "question_id", "name", "key")
@@ -46,6 +47,44 @@ def read_prompts(path: str | Path, domain: Domain) -> tuple[Prompt, ...]:
         found[prompt.prompt_id] = prompt
         texts[prompt.prompt] = prompt.prompt_id
     return tuple(found.values())
+
+
+def read_exemplars(path: str | Path) -> tuple[tuple[str, str], ...]:
+    """Read few-shot exemplars.
+
+    Parameters
+    ----------
+    path : str or Path
+        JSON lines, JSON, CSV or parquet with a column of prompts and one of outputs, each by its known names.
+
+    Returns
+    -------
+    tuple of (prompt, output), in the order of the file
+
+    Raises
+    ------
+    InputError
+        There is no such file, or a row lacks one of the two, or an output holds the mark that ends an exemplar.
+    """
+    from diversity.formats import ALIASES, read_frame
+
+    frame = read_frame(path)
+    questions, answers = [name for name in TEXT if name != "text"], ("output", *ALIASES["output"])
+    asked, said = (next((c for c in names if c in frame.columns), None) for names in (questions, answers))
+    if asked is None or said is None:
+        known = ", ".join(frame.columns)[:120]
+        raise InputError(f"{path}: an exemplar is a prompt and an output (columns: {known}): name them so")
+    pairs = []
+    for place, pair in enumerate(frame.select(asked, said).iter_rows(), 1):
+        if not all(isinstance(text, str) and text.strip() for text in pair):
+            raise InputError(f"{path}, exemplar {place}: its prompt or its output is empty: mend it, or drop the row")
+        if FRAME_END.search(pair[1]):
+            raise InputError(
+                f"{path}, exemplar {place}: a line of its output is '{FRAME_STOP}' or begins with 'Request: ', where "
+                "an answer is cut: write another"
+            )
+        pairs.append((pair[0].strip(), pair[1].strip("\n")))
+    return tuple(pairs)
 
 
 def _read(domain: Domain, record: dict[str, Any]) -> Prompt:

@@ -320,6 +320,7 @@ def test_progress_counts_outputs_up_to_the_total(tiny):
     diversity.sample(tiny, **ASKED, batch=4, progress=lambda *given: told.append(given))
 
     assert [t[:3] for t in told] == [("sample tiny", 4, 9), ("sample tiny", 8, 9), ("sample tiny", 9, 9)]
+    assert [t[3].partition(",")[0] for t in told] == ["1 of 3 prompts", "2 of 3 prompts", "3 of 3 prompts"]
     assert all(t[3].endswith(" tokens/s") for t in told)
 
 

@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 import diversity
 from diversity.domains.story import Story
 from diversity.errors import InputError, MissingExtra
+from diversity.registry import find_domain
 from diversity.sampling import Drawn, Request, Settings, noise, open_checkpoint, plan
 from diversity.sampling.engine import Engine, parameters
 from diversity.tables import read_samples
@@ -114,6 +115,56 @@ def test_file_that_is_no_set_of_prompts_is_refused(prompt_file, tmp_path, name, 
 def test_file_of_prompts_goes_with_one_domain(prompt_file):
     with pytest.raises(InputError, match="one file of prompts and 2 domains: give one domain a run"):
         diversity.sample(Keyed(), domains=["code", "story"], prompts=prompt_file("a.txt", "x"))
+
+
+def test_base_model_may_be_shown_exemplars_of_a_file(prompt_file, tmp_path):
+    pairs = [{"prompt": f"Name a {x}.", "output": f"The {x}."} for x in ("bird", "tree", "fish")]
+    path = prompt_file("shots.jsonl", pairs)
+    backend = Keyed(is_chat=False)
+    asked = {**ASKED, "store": tmp_path / "run"}
+    own = diversity.sample(Keyed(is_chat=False), **ASKED)
+    shown = diversity.sample(backend, **asked, exemplars=path)
+    frames = {request.frame() for request in backend.seen}
+
+    assert all(frame.count("###") == 2 and frame.count("Request: Name a ") == 2 for frame in frames)
+    assert len({frame.partition("Answer")[0] for frame in frames}) == 3  # they rotate
+    asked_of = [table.provenance["domains"]["story"]["exemplars"] for table in (own, shown)]
+    assert len(set(asked_of)) == 2
+    with pytest.raises(InputError, match=r"other settings \(domains.story.exemplars: "):
+        diversity.sample(Keyed(is_chat=False), **asked)
+    prompt_file("shots.jsonl", pairs[::-1])
+    with pytest.raises(InputError, match="other settings"):
+        diversity.sample(Keyed(is_chat=False), **asked, exemplars=path)
+
+
+def test_one_exemplar_is_shown_once_and_serves_a_domain_that_has_none(prompt_file):
+    backend = Keyed(is_chat=False)
+    prompts, shots = prompt_file("a.txt", "Why?"), prompt_file("shots.csv", "question,answer\nHow?,So.\n")
+    diversity.sample(backend, prompts=prompts, n=2, exemplars=shots)
+
+    assert backend.seen[0].frame() == "Request: How?\nAnswer:\nSo.\n###\nRequest: Why?\nAnswer:\n"
+    with pytest.raises(InputError, match="domain 'text' has no exemplars for a base model: give --exemplars"):
+        Request(find_domain("text"), backend.seen[0].prompt, 0, 0).frame()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"prompt": "p"}, r"an exemplar is a prompt and an output \(columns: prompt\): name them so"),
+        ({"prompt": "p", "output": " "}, "exemplar 1: its prompt or its output is empty"),
+        ({"prompt": "p", "output": "a\n###\nb"}, "exemplar 1: a line of its output is '###' or begins with"),
+    ],
+)
+def test_exemplars_that_cannot_be_shown_are_refused(prompt_file, row, reason):
+    with pytest.raises(InputError, match=reason):
+        diversity.sample(Keyed(is_chat=False), **ASKED, exemplars=prompt_file("shots.jsonl", [row]))
+
+
+def test_chat_model_reads_no_exemplars(prompt_file):
+    shots = prompt_file("shots.jsonl", [{"prompt": "p", "output": "a"}])
+
+    with pytest.raises(InputError, match="reads no exemplars: drop them, or give --base"):
+        diversity.sample(Keyed(), **ASKED, exemplars=shots)
 
 
 def test_system_prompt_comes_first_and_is_in_the_provenance():
@@ -357,5 +408,7 @@ def test_vllm_is_asked_by_messages_or_by_frames_and_never_with_the_checkpoints_d
     assert called[1][0] == [r.chat() for r in asked]
     assert called[1][2] == {"use_tqdm": False, "chat_template_kwargs": {"enable_thinking": False}}
     assert drawn == [Drawn("x", 2, "length")] * 2
+    assert "stop" not in called[1][1][0]
     Engine("org/model", chat=False).draw(asked, Settings(n=2), 8)
     assert called[-1][0] == [r.frame() for r in asked]
+    assert called[-1][1][0]["stop"] == ["\n###\n", "\nRequest: "]
