@@ -17,7 +17,7 @@ import polars as pl
 from diversity.domain import Domain, Prompt
 from diversity.errors import InputError
 from diversity.registry import find_domain
-from diversity.sandbox import BUBBLEWRAP, Outcome, Program, Progress, Sandbox, canonical_json
+from diversity.sandbox import BUBBLEWRAP, LANGUAGES, PYTHON, Outcome, Program, Progress, Sandbox, canonical_json
 from diversity.tables import Samples
 
 COLUMNS: dict[str, pl.DataType] = {
@@ -122,7 +122,7 @@ def execute(
             continue
         rows.append(row)
         prompts.append(prompt)
-        programs.append(program_of(domain.extract(output), prompt))
+        programs.append(program_of(domain.extract(output), prompt, domain.language or PYTHON))
     if not rows:
         raise InputError(
             "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute"
@@ -137,19 +137,22 @@ def execute(
         for row, each in zip(rows, executed, strict=True):
             values[row] = getattr(each, name)
         columns.append(pl.Series(name, values, dtype=dtype))
-    return Samples.of(frame.with_columns(columns), {**samples.provenance, "execution": sandbox.signature})
+    return Samples.of(
+        frame.with_columns(columns),
+        {**samples.provenance, "execution": sandbox.signature({each.language for each in programs})},
+    )
 
 
 def can_run(domain: Domain, prompt: Prompt) -> bool:
     """Whether answers to a prompt are programs that the sandbox runs."""
-    return domain.language == "python" and {"entry_point", "checks"} <= prompt.details.keys()
+    return domain.language in LANGUAGES and {"entry_point", "checks"} <= prompt.details.keys()
 
 
-def program_of(answer: str, prompt: Prompt) -> Program:
+def program_of(answer: str, prompt: Prompt, language: str = PYTHON) -> Program:
     """Make an answer the program to run: on the arguments of the prompt's checks, then on its further inputs."""
     details = prompt.details
     calls = [check["args"] for check in details["checks"]] + list(details.get("inputs", []))
-    return Program(answer, details["entry_point"], tuple(json.dumps(call) for call in calls))
+    return Program(answer, details["entry_point"], tuple(json.dumps(call) for call in calls), language)
 
 
 def expected_of(prompt: Prompt) -> list[str]:
