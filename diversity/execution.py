@@ -7,6 +7,7 @@ the table, so that they can be stored and scored again without running anything.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,6 +17,7 @@ import polars as pl
 
 from diversity.domain import Domain, Prompt
 from diversity.errors import InputError
+from diversity.flags import own_turn, without_thought
 from diversity.registry import find_domain
 from diversity.sandbox import BUBBLEWRAP, LANGUAGES, PYTHON, Outcome, Program, Progress, Sandbox, canonical_json
 from diversity.tables import Samples
@@ -122,7 +124,8 @@ def execute(
             continue
         rows.append(row)
         prompts.append(prompt)
-        programs.append(program_of(domain.extract(output), prompt, domain.language or PYTHON))
+        answer = _completed(domain.extract(output), output, prompt)
+        programs.append(program_of(answer, prompt, domain.language or PYTHON))
     if not rows:
         raise InputError(
             "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute"
@@ -149,10 +152,28 @@ def can_run(domain: Domain, prompt: Prompt) -> bool:
 
 
 def program_of(answer: str, prompt: Prompt, language: str = PYTHON) -> Program:
-    """Make an answer the program to run: on the arguments of the prompt's checks, then on its further inputs."""
+    """Make an answer the program to run: on the arguments of the prompt's checks, then on its further inputs.
+
+    Those are what the prompt brings by hand, then what was drawn for it, see `diversity.inputs`.
+    """
     details = prompt.details
-    calls = [check["args"] for check in details["checks"]] + list(details.get("inputs", []))
+    calls = [check["args"] for check in details["checks"]] + [*details.get("inputs", []), *details.get("drawn", [])]
     return Program(answer, details["entry_point"], tuple(json.dumps(call) for call in calls), language)
+
+
+def _completed(answer: str, output: str, prompt: Prompt) -> str:
+    """Put a program behind what a prompt that is code itself (HumanEval) has above the function: imports, helpers.
+
+    An output that only goes on with the body is put behind all of it.
+    """
+    name = re.escape(prompt.details["entry_point"])
+    opened = list(re.finditer(rf"^def {name}\b", prompt.prompt, re.MULTILINE))
+    if not opened:
+        return answer
+    if re.search(rf"^(?:async )?def {name}\b", answer, re.MULTILINE):
+        return prompt.prompt[: opened[-1].start()] + answer
+    body = re.split(r"\n(?=[^\s#)\]}])", "\n" + own_turn(without_thought(output)[0])[0].strip("\n"), maxsplit=1)[0]
+    return prompt.prompt + body if re.match(r"\n[ \t]", body) else answer
 
 
 def expected_of(prompt: Prompt) -> list[str]:
