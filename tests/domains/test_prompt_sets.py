@@ -46,7 +46,7 @@ KEYS = {
     ],
     "story": ["prompt_id", "topic", "difficulty", "length", "prompt"],
     "math": ["prompt_id", "topic", "difficulty", "kind", "prompt", "answer", "check"],
-    "poem": ["prompt_id", "topic", "difficulty", "form", "lines", "acrostic", "prompt"],
+    "poem": ["prompt_id", "topic", "difficulty", "form", "lines", "acrostic", "rhyme", "prompt"],
     "brainstorm": ["prompt_id", "topic", "difficulty", "fewest", "prompt", "subject"],
     "factual": ["prompt_id", "topic", "difficulty", "prompt", "answer", "aliases"],
     "summary": ["prompt_id", "topic", "difficulty", "prompt", "most_words", "facts"],
@@ -54,7 +54,7 @@ KEYS = {
 }
 LISTS = ("parameters", "checks", "inputs", "lines", "subject", "aliases", "facts", "options")
 TYPES = dict.fromkeys(LISTS, list) | {"fewest": int, "most_words": int, "spec": dict}  # every other field is text
-MAY_BE_BLANK = {"acrostic", "aliases", "options", "spec"}
+MAY_BE_BLANK = {"acrostic", "rhyme", "aliases", "options", "spec"}
 
 # The bound lies between two measured values: honest prompts reach 79.6 at most (short tasks share words such as
 # "list of integers"), while copies with every sixth word replaced score 82 or more in 99 cases of 100. Added clauses
