@@ -3,21 +3,24 @@
 The programs are the reference solutions of the code domain, each on all of its prompt's checks and inputs (about 20
 calls), made different by a comment. Beside it the floor that one bubblewrap with a fresh interpreter for each program
 sets. The machine's load is printed, as other work takes processors away.
-Run: python benchmarks/sandbox.py [--programs N] [--workers N ...]
+With --javascript they are the same functions in JavaScript, each of which pays for a start of node.
+Run: python benchmarks/sandbox.py [--programs N] [--workers N ...] [--javascript]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import subprocess
 import time
 from itertools import cycle, islice
+from pathlib import Path
 
 from diversity.execution import expected_of, program_of
 from diversity.registry import find_domain
-from diversity.sandbox import MODES, RLIMITS, Outcome, Program, Sandbox, _command
+from diversity.sandbox import MODES, RLIMITS, Outcome, Sandbox, _command
 
 
 def main() -> None:
@@ -25,12 +28,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=int, default=600)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--javascript", action="store_true")
     given = parser.parse_args()
-    prompts = list(islice(cycle(find_domain("code").prompts), given.programs))
+    domain = find_domain("code-js" if given.javascript else "code")
+    comment = "//" if given.javascript else "#"
+    prompts = list(islice(cycle(domain.prompts), given.programs))
+    solutions = _solutions() if given.javascript else {p.prompt_id: p.details["solution"] for p in prompts}
     programs = []
     for number, prompt in enumerate(prompts):
-        known = program_of(prompt.details["solution"], prompt)
-        programs.append(Program(f"{known.code}# {number}\n", known.entry_point, known.calls))
+        code = f"{solutions[prompt.prompt_id]}{comment} {number}\n"
+        programs.append(program_of(code, prompt, domain.language or ""))
     calls = sum(len(p.calls) for p in programs)
     print(f"{given.programs} programs, {calls} calls; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     for mode in MODES:
@@ -50,6 +57,13 @@ def main() -> None:
         # The server ends at once when nothing is asked of it: this is the price of a start alone.
         subprocess.run(_command("bubblewrap"), stdin=subprocess.DEVNULL, check=True, env={})
     print(f"a sandbox for each program, one at a time: {20 / (time.perf_counter() - start):.0f} a second at most")
+
+
+def _solutions() -> dict[str, str]:
+    """The solutions in JavaScript, which are the tests'."""
+    text = Path(__file__).parents[1].joinpath("tests", "data", "solutions.js").read_text(encoding="utf-8")
+    parts = re.split(r"/\* (code-\d+) \*/ ", text)[1:]
+    return {f"code-js-{key[5:]}": code for key, code in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def _processor_time() -> float:

@@ -32,10 +32,20 @@ class UnknownName(DiversityError, LookupError):
     """A name that nothing is registered under."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        from rapidfuzz import process, utils
+        from rapidfuzz import fuzz, process, utils
 
         known = sorted(known)
-        near = process.extractOne(name[:80], known, processor=utils.default_process, score_cutoff=60)
+        # By the whole name first: a part of a name is part of many ("cod" of "code" and of "code-js").
+        near = next(
+            filter(
+                None,
+                (
+                    process.extractOne(name[:80], known, scorer=each, processor=utils.default_process, score_cutoff=60)
+                    for each in (fuzz.ratio, fuzz.WRatio)
+                ),
+            ),
+            None,
+        )
         hint = f"did you mean '{near[0]}'? " if near else ""
         super().__init__(f"unknown {kind} '{name[:80]}': {hint}Known: {', '.join(known) or 'none'}")
 

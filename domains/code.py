@@ -1,14 +1,19 @@
 """Functions in Python: the answer is the program, its form is free, its behaviour is given."""
 
 import re
+from dataclasses import dataclass
 from textwrap import dedent
-from typing import Any
+from typing import Any, ClassVar
 
+from diversity.asserts import checks_of
 from diversity.domain import Domain, Prompt
+from diversity.inputs import generated, inferred
 
 # An opening fence: its indentation (a list mark is part of it), its signs, what is said behind them.
 OPENING = re.compile(r"([ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(`{3,}|~{3,})[ \t]*([^`]*)")
-ONE_LINE = re.compile(r"^[ \t]*```[ \t]*(?:python[ \t]|py[ \t])?([^`\n]+)```[ \t]*$", re.MULTILINE | re.IGNORECASE)
+ONE_LINE = re.compile(
+    r"^[ \t]*```[ \t]*(?:(?:python|py|javascript|js)[ \t])?([^`\n]+)```[ \t]*$", re.MULTILINE | re.IGNORECASE
+)
 PYTHON = {"", "python", "py", "python3", "py3", "ipython", "pycon", "code", "text", "txt", "plaintext"}
 
 DEFINITION = re.compile(
@@ -37,6 +42,22 @@ GOES_ON = re.compile(
 QUOTES = re.compile(r"\"\"\"|\'\'\'")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Syntax:
+    """What a language's code looks like in an output: what its fences are called, and what lines it has.
+
+    `definition` opens a function or class, `statement` a line at the margin that is code and not prose, `goes_on` one
+    that may stand within code; what `quotes` matches once in a line begins or ends a text of several lines.
+    """
+
+    fences: frozenset[str]
+    definition: re.Pattern[str]
+    statement: re.Pattern[str]
+    goes_on: re.Pattern[str]
+    quotes: re.Pattern[str]
+    outermost: re.Pattern[str]  # a definition at the margin: without one, an indented program is moved there
+
+
 class Code(Domain):
     """Small functions with hidden checks."""
 
@@ -48,6 +69,15 @@ class Code(Domain):
     max_tokens = 256
     prompt_file = "code.jsonl"
     version = "2"
+    called = "Python"
+    syntax: ClassVar[Syntax] = Syntax(
+        fences=frozenset(PYTHON),
+        definition=DEFINITION,
+        statement=STATEMENT,
+        goes_on=GOES_ON,
+        quotes=QUOTES,
+        outermost=re.compile(rf"^{STATEMENTS[0]}", re.MULTILINE),
+    )
     exemplars = (
         (
             "Write a Python function `double(x)` that returns twice the number x.",
@@ -72,34 +102,62 @@ class Code(Domain):
         """Ask for the function by name and parameters, followed by its task."""
         call = f"{record['entry_point']}({', '.join(record['parameters'])})"
         details = {k: v for k, v in record.items() if k != "prompt_id"}
-        return Prompt(record["prompt_id"], f"Write a Python function `{call}` that {record['task']}", details)
+        known = [check["args"] for check in record["checks"]] + record.get("inputs", [])
+        details["drawn"] = generated(record.get("spec", {}), known, seed=record["task"])
+        return Prompt(record["prompt_id"], f"Write a {self.called} function `{call}` that {record['task']}", details)
+
+    def _read_foreign(self, record: dict[str, Any]) -> Prompt:
+        """Read a record as the domain writes its own, and one of a public set with the checks that its asserts are."""
+        if {"entry_point", "parameters", "task", "checks"} <= record.keys() or self.language != "python":
+            return super()._read_foreign(record)
+        found = checks_of(record)
+        if not found:
+            return super()._read_foreign(record)
+        calls = [check["args"] for check in found["checks"]]
+        drawn = generated(inferred(calls), calls, seed=record["prompt"])
+        # MBPP names the function in its asserts only.
+        name, prompt = found["entry_point"], record["prompt"]
+        if not re.search(rf"\b{re.escape(name)}\s*\(|`{re.escape(name)}`", prompt):
+            prompt = f"{prompt} Name the function `{name}`."
+        return Domain.read_prompt(self, record | found | {"drawn": drawn, "prompt": prompt})
 
     def extract(self, output: str) -> str:
-        """Return the program: the first Python fence with a definition, else bare code, else the first Python fence.
+        """Return the program: the first fence of the language with a definition, else bare code, else such a fence.
 
         A fence that was never closed runs to the end. Bare code runs from its first line to the first line of prose.
         Of an interpreter session what was typed is taken. Nothing else is mended: a broken program stays broken.
         """
         text = ONE_LINE.sub(r"```\n\1\n```", output.replace("\r\n", "\n").replace("\r", "\n"))
-        blocks, outside = _fenced(text)
-        programs = [_typed(body) for language, body in blocks if language in PYTHON]
+        defines = self.syntax.definition.search
+        blocks, outside = _fenced(text, self.syntax)
+        programs = [self.typed(body) for language, body in blocks if language in self.syntax.fences]
         for program in programs:
-            if DEFINITION.search(program):
+            if defines(program):
                 return program
-        bare = _bare(outside)
-        if DEFINITION.search(bare):
+        bare = _bare(outside, self.syntax)
+        if defines(bare):
             return bare
         return next(filter(None, programs), bare)
+
+    def typed(self, body: str) -> str:
+        """Return a fenced body at the margin, and of an interpreter session only what is code."""
+        return _typed(body)
+
+    def defines(self, program: str, name: str) -> bool:
+        """Whether a program defines a function of that name at the margin."""
+        pattern = rf"^(?:async\s+)?def\s+{re.escape(name)}\b|^{re.escape(name)}\s*(?::[^=\n]+)?=(?!=)"
+        return re.search(pattern, program, re.MULTILINE) is not None
 
     def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether the program parses."""
         from diversity.trees import parse
 
-        return bool(answer) and parse(answer, "python") is not None
+        return bool(answer) and parse(answer, self.language or "auto") is not None
 
     def flags(self, output: str, answer: str, prompt: Prompt | None) -> dict[str, bool]:
         """Return the flags of every domain; off-language is an output that has programs in other languages only."""
-        is_foreign = not answer and any(language not in PYTHON for language, _ in _fenced(output)[0])
+        fences = self.syntax.fences
+        is_foreign = not answer and any(language not in fences for language, _ in _fenced(output, self.syntax)[0])
         return super().flags(output, answer, prompt) | {"off_language": is_foreign}
 
     def is_valid(self, answer: str, prompt: Prompt | None) -> bool:
@@ -109,21 +167,13 @@ class Code(Domain):
         """
         from diversity.trees import parse
 
-        if not answer or parse(answer, "python") is None:
+        if not answer or parse(answer, self.language or "auto") is None:
             return False
         name = prompt.details.get("entry_point") if prompt else None
-        return (
-            name is None
-            or re.search(
-                rf"^(?:async\s+)?def\s+{re.escape(name)}\b|^{re.escape(name)}\s*(?::[^=\n]+)?=(?!=)",
-                answer,
-                re.MULTILINE,
-            )
-            is not None
-        )
+        return name is None or self.defines(answer, name)
 
 
-def _fenced(text: str) -> tuple[list[tuple[str, str]], list[str]]:
+def _fenced(text: str, syntax: Syntax) -> tuple[list[tuple[str, str]], list[str]]:
     """Return the fenced blocks as (language, body), and the lines outside them with each block as one fence."""
     blocks: list[tuple[str, list[str]]] = []
     outside: list[str] = []
@@ -137,9 +187,9 @@ def _fenced(text: str) -> tuple[list[tuple[str, str]], list[str]]:
             width = len(indent)
             inside = re.compile(rf"[ \t]{{0,{width + 3}}}{signs[0]}{{{len(signs)},}}(.*)")
             said = said.strip()
-            language = "" if DEFINITION.match(said) else re.split(r"[\s:{}.,=]+", said.strip("{.} "))[0].lower()
+            language = "" if syntax.definition.match(said) else re.split(r"[\s:{}.,=]+", said.strip("{.} "))[0].lower()
             code = said[len(language) :].strip()
-            blocks.append((language, [code] if DEFINITION.match(code) else []))
+            blocks.append((language, [code] if syntax.definition.match(code) else []))
             outside.append(signs)
         elif closing:
             inside = None
@@ -155,7 +205,6 @@ def _fenced(text: str) -> tuple[list[tuple[str, str]], list[str]]:
 
 
 def _typed(body: str) -> str:
-    """Return a fenced body at the margin, and of an interpreter session only what is code."""
     if re.match(r"\s*\n[ \t]|[ \t]", body):
         body = dedent(body)
     if re.search(r"^>>> ?", body, re.MULTILINE):
@@ -186,16 +235,11 @@ def _without_session(body: str) -> str:
     return program if DEFINITION.search(program) else "\n".join(typed)
 
 
-def _bare(lines: list[str]) -> str:
+def _bare(lines: list[str], syntax: Syntax) -> str:
     """Return the first stretch of code that defines something, else the first stretch of code."""
     text = "\n".join(lines)
-    first = DEFINITION.search(text)
-    if (
-        first
-        and (indent := re.match(r"[ \t]*", first[0]))
-        and indent[0]
-        and not re.search(rf"^{STATEMENTS[0]}", text, re.M)
-    ):
+    first = syntax.definition.search(text)
+    if first and (indent := re.match(r"[ \t]*", first[0])) and indent[0] and not syntax.outermost.search(text):
         lines = [line.removeprefix(indent[0]) for line in lines]
     stretches: list[list[str]] = []
     quoted = going_on = False
@@ -204,9 +248,11 @@ def _bare(lines: list[str]) -> str:
             quoted = going_on = False
             stretches.append([])
             continue
-        begins = STATEMENT.match(line) is not None
+        begins = syntax.statement.match(line) is not None
         going_on = (
-            quoted or begins or (going_on and (not line.strip() or line[0].isspace() or bool(GOES_ON.match(line))))
+            quoted
+            or begins
+            or (going_on and (not line.strip() or line[0].isspace() or bool(syntax.goes_on.match(line))))
         )
         if not going_on:
             stretches.append([])
@@ -214,6 +260,6 @@ def _bare(lines: list[str]) -> str:
         if not stretches:
             stretches.append([])
         stretches[-1].append(line)
-        quoted ^= len(QUOTES.findall(line)) % 2 == 1
+        quoted ^= len(syntax.quotes.findall(line)) % 2 == 1
     programs = ["\n".join(stretch).strip("\n").rstrip() for stretch in stretches if stretch]
-    return next((p for p in programs if DEFINITION.search(p)), programs[0] if programs else "")
+    return next((p for p in programs if syntax.definition.search(p)), programs[0] if programs else "")

@@ -5,6 +5,7 @@ from typing import Any
 
 from diversity.domain import Domain, Prompt
 from diversity.domains.story import FINISHED, preamble, untitled, without_preamble
+from diversity.domains.verse import metred, rhymed
 
 PREAMBLE = preamble(r"(?:poems?|haikus?|sonnets?|limericks?|verses?|stanzas?|quatrains?|couplets?|acrostic|ode|ballad)")
 AFTERWORD = re.compile(
@@ -25,6 +26,7 @@ class Poem(Domain):
     speech = "en"
     max_tokens = 256
     prompt_file = "poem.jsonl"
+    version = "2"
     exemplars = (
         (
             "Write a poem of four lines about a kettle.",
@@ -58,7 +60,11 @@ class Poem(Domain):
         return AFTERWORD.sub("", text).strip()
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
-        """Return 1 for finished verse in the form asked, 0.5 broken off, 0.25 in another form, 0 for no verse."""
+        """Return 1 for finished verse in the form asked, 0.5 broken off, 0.25 in another form, 0 for no verse.
+
+        The form is its number of lines, first letters, rhymes and lengths of lines, where the prompt asks for them.
+        What lacks over half of its rhymes or lengths is in another form; what lacks fewer loses in proportion.
+        """
         lines = verses(answer)
         words = len(answer.split())
         letters = sum(c.isalpha() or c.isspace() for c in answer)
@@ -68,9 +74,13 @@ class Poem(Domain):
         low, high = details.get("lines") or (2, 10_000)
         if not low <= len(lines) <= high or not _spells(lines, details.get("acrostic", "")):
             return 0.25
+        form, rhyme = details.get("form", ""), details.get("rhyme", "")
+        heard = [share for share in (rhymed(lines, rhyme) if rhyme else None, metred(lines, form)) if share is not None]
+        if min(heard) < 0.5:
+            return 0.25
         # Much verse ends without a full stop: only a form that is too short, or a comma, says that it breaks off.
         ended = FINISHED.search(answer) or not re.search(r"[,;:\-–—]\s*\Z", answer)
-        return 1.0 if ended else 0.5
+        return 0.5 + sum(heard) / (2 * len(heard)) if ended else 0.5
 
     def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether it has lines."""

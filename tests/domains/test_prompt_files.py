@@ -38,6 +38,29 @@ def test_humaneval_from_the_installed_package():
 
     assert len(prompts) == 164
     assert prompts[0].prompt_id == "HumanEval/0"
+    checked = [p for p in prompts if "checks" in p.details]
+    assert (len(checked), sum(bool(p.details["drawn"]) for p in checked)) == (141, 80)
+    assert checked[1].details["checks"][0] == {
+        "args": ["(()()) ((())) () ((())()())"],
+        "expect": ["(()())", "((()))", "()", "((())()())"],
+    }
+
+
+def test_mbpp_has_checks_and_names_its_function(tmp_path):
+    tests = ["assert least(3, 1) == 1", "assert least(2, 9) == 2"]
+    rows = [
+        {"text": "Find the least.", "task_id": 1, "test_list": tests, "test_setup_code": ""},
+        {"text": "Write least(a, b).", "task_id": 2, "test_list": tests},
+        {"text": "Find it.", "task_id": 3, "test_list": ["assert set(f((1, 2))) == {1}"]},
+    ]
+    path = tmp_path / "mbpp.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+
+    named, known, unread = Code().read_prompt_file(path)
+
+    assert (named.prompt, known.prompt) == ("Find the least. Name the function `least`.", "Write least(a, b).")
+    assert [c["expect"] for c in named.details["checks"]] == [1, 2]
+    assert "checks" not in unread.details
 
 
 def test_mbpp_has_its_prompt_in_the_column_text(tmp_path):

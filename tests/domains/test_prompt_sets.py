@@ -17,6 +17,7 @@ import sympy
 from rapidfuzz import fuzz, utils
 
 from diversity.domains.maths import Math, normal
+from diversity.inputs import generated
 
 MATH = Math()
 
@@ -31,18 +32,29 @@ PROGRAMS = [prompt for prompts in PROMPTS.values() for prompt in prompts if "sol
 STORIES = PROMPTS["story"]
 
 KEYS = {
-    "code": ["prompt_id", "topic", "difficulty", "entry_point", "parameters", "task", "checks", "inputs", "solution"],
+    "code": [
+        "prompt_id",
+        "topic",
+        "difficulty",
+        "entry_point",
+        "parameters",
+        "task",
+        "checks",
+        "inputs",
+        "spec",
+        "solution",
+    ],
     "story": ["prompt_id", "topic", "difficulty", "length", "prompt"],
     "math": ["prompt_id", "topic", "difficulty", "kind", "prompt", "answer", "check"],
-    "poem": ["prompt_id", "topic", "difficulty", "form", "lines", "acrostic", "prompt"],
+    "poem": ["prompt_id", "topic", "difficulty", "form", "lines", "acrostic", "rhyme", "prompt"],
     "brainstorm": ["prompt_id", "topic", "difficulty", "fewest", "prompt", "subject"],
     "factual": ["prompt_id", "topic", "difficulty", "prompt", "answer", "aliases"],
     "summary": ["prompt_id", "topic", "difficulty", "prompt", "most_words", "facts"],
     "dialogue": ["prompt_id", "topic", "difficulty", "prompt", "options"],
 }
 LISTS = ("parameters", "checks", "inputs", "lines", "subject", "aliases", "facts", "options")
-TYPES = dict.fromkeys(LISTS, list) | {"fewest": int, "most_words": int}  # every other field is text
-MAY_BE_BLANK = {"acrostic", "aliases", "options"}
+TYPES = dict.fromkeys(LISTS, list) | {"fewest": int, "most_words": int, "spec": dict}  # every other field is text
+MAY_BE_BLANK = {"acrostic", "rhyme", "aliases", "options", "spec"}
 
 # The bound lies between two measured values: honest prompts reach 79.6 at most (short tasks share words such as
 # "list of integers"), while copies with every sixth word replaced score 82 or more in 99 cases of 100. Added clauses
@@ -69,7 +81,8 @@ def run(program, args):
 
 
 def argument_lists(program):
-    return [check["args"] for check in program["checks"]] + program["inputs"]
+    known = [check["args"] for check in program["checks"]] + program["inputs"]
+    return known + generated(program["spec"], known, seed=program["task"])
 
 
 def numbers_in(value):
