@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 # Each name is imported when first used: `import diversity` stays fast and free of torch.
 _HOMES = {
     "Answers": "views",
+    "Completions": "trainer",
+    "DiversityCallback": "trainer",
     "Domain": "domain",
     "Prompt": "domain",
     "Samples": "tables",
@@ -26,6 +28,7 @@ _HOMES = {
     "sample": "sampling",
     "score": "scoring",
 }
+# DiversityCallback and Completions stay out of it: `from diversity import *` would import transformers.
 __all__ = [
     "Answers",
     "Domain",
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
     from diversity.scoring import score
     from diversity.shift import Shift, compare
     from diversity.tables import Samples, Scores, read_samples, read_scores
+    from diversity.trainer import Completions as Completions
+    from diversity.trainer import DiversityCallback as DiversityCallback
     from diversity.views import Answers, Undefined
 
 # PyPI's `diversity` is another project that installs the same import package; this file of it is not ours.

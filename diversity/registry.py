@@ -239,9 +239,10 @@ def _plug_in(entry: EntryPoint) -> None:
         for name in _metrics.keys() - before[0].keys():
             _metrics[name] = replace(_metrics[name], function=_contained(_metrics[name], whose))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - someone else's broken plugin must not break the tool
-        for ours, kept in zip((_metrics, _domains), before, strict=True):
-            for name in ours.keys() - kept.keys():
-                del ours[name]
+        for name in _metrics.keys() - before[0].keys():
+            del _metrics[name]
+        for name in _domains.keys() - before[1].keys():
+            del _domains[name]
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         logger.warning("%s is skipped: %s", whose, reason)
 
