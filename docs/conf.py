@@ -24,7 +24,7 @@ from diversity.registry import domains, metrics
 project = "diversity-shift"
 author = "the diversity-shift authors"
 version = release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 html_theme = "furo"
 html_title = f"diversity-shift {version}"
 myst_heading_anchors = 4
@@ -32,10 +32,6 @@ myst_enable_extensions = ["deflist"]
 napoleon_google_docstring = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings tell them in words
-# A page that a neighbouring branch brings is found by a pattern, which may match nothing yet.
-suppress_warnings = ["toc.empty_glob"]
-exclude_patterns = ["generated/*/README.md"]
-nitpicky = False
 
 GENERATED = HERE / "generated"
 
@@ -47,16 +43,17 @@ def metric_pages() -> Iterator[tuple[str, str]]:
         families[make_metrics_page.TITLES.get(family, family)] = [m.name for m in members]
     told = {name for names in families.values() for name in names}
     families["Across prompts"] = [name for name in metrics() if name not in told]
+    index = ["# Every metric", "A page a metric, by family; [all on one page](../../metrics.md)."]
     for title, names in families.items():
+        index += [f"## {title}", "\n".join(f"- [{name}]({name}.md): {metrics()[name].summary}" for name in names)]
         for name in names:
-            metric = metrics()[name]
-            card = "\n".join(make_metrics_page.card(metric)).replace(f"### {name}", f"# {name}", 1)
-            formula = make_metrics_page.DEFINED.get(name)
-            shown = f"{card}\n\n" + (f"Defined here: {formula}\n\n" if formula else "")
-            yield name, f"{shown}## Worked example\n\n`diversity metrics {name}` prints\n\n{fenced(_explained(metric))}\n"
-        yield slug(title), f"# {title}\n\n{tree(names)}"
-    index = "A page a metric, by family; [all on one page](../../metrics.md).\n\n"
-    yield "index", f"# Every metric\n\n{index}{tree([slug(title) for title in families])}"
+            card = "\n".join(make_metrics_page.card(metrics()[name])).replace(f"### {name}", f"# {name}", 1)
+            if formula := make_metrics_page.DEFINED.get(name):
+                card += f"\nDefined here: {formula}".replace("](", "](../../")
+            shown = fenced(_explained(metrics()[name]))
+            # In the sidebar of every page 300 names would be 300 times 300 lines.
+            yield name, f"---\norphan: true\n---\n\n{card}\n\n`diversity metrics {name}` prints\n\n{shown}\n"
+    yield "index", "\n\n".join(index) + "\n"
 
 
 def domain_pages() -> Iterator[tuple[str, str]]:
@@ -64,13 +61,10 @@ def domain_pages() -> Iterator[tuple[str, str]]:
     for name, domain in domains().items():
         doc = (type(domain).__doc__ or name).strip()
         yield name, f"# {name}\n\n{doc}\n\n`diversity domains {name}` prints\n\n{fenced(_shown(domain))}\n"
-    intro = "What each asks, how it is rendered and extracted, and what it rewards; [how they are made](../../domains.md)."
+    intro = (
+        "What each asks, how it is rendered and extracted, and what it rewards; [how they are made](../../domains.md)."
+    )
     yield "index", f"# Every domain\n\n{intro}\n\n{tree(domains())}"
-
-
-def slug(title: str) -> str:
-    """A file name for a family."""
-    return "family-" + "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())
 
 
 def fenced(text: str) -> str:
@@ -96,8 +90,7 @@ def add_the_rest(_app: Any, docname: str, source: list[str]) -> None:
     """List pages that index.md does not name, so that a new page is found without a change there."""
     if docname == "index":
         named = source[0].splitlines()
-        pages = sorted(p.stem for p in HERE.glob("*.md"))
-        rest = [p for p in pages if p != "index" and p not in named and f"{p}*" not in named]
+        rest = sorted(p.stem for p in HERE.glob("*.md") if p.stem != "index" and p.stem not in named)
         source[0] += f"\n```{{toctree}}\n:caption: Further\n:hidden:\n\n{chr(10).join(rest)}\n```\n" if rest else ""
 
 
