@@ -1,5 +1,6 @@
 """The callback in real runs of tiny models: DPO, GRPO, and SFT of an adapter."""
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -214,6 +215,28 @@ def test_an_adapter_is_sampled_as_it_is_trained(model_folder, tmp_path):
     first = diversity.read_samples(tmp_path / "diversity" / "step-000000").frame
     assert live["output"].to_list() == saved["output"].to_list()
     assert live["output"].to_list() != first["output"].to_list()
+
+
+def test_the_examples_of_the_guide_run(model_folder, tmp_path):
+    page = (ROOT / "docs" / "trainer.md").read_text(encoding="utf-8")
+    first, second = re.findall(r"<!-- executed by .*? -->\n```python\n(.*?)```", page, re.DOTALL)
+    names = {
+        "preferences": Dataset.from_list(PAIRS),
+        "prompts": Dataset.from_list([{"prompt": "Write a story."}] * 4),
+        "reward": length,
+        "options": QUIET | {"max_steps": 2, "per_device_train_batch_size": 4},
+        "cheap": CHEAP | {"every": 1},
+        "GRPOTrainer": GRPOTrainer,
+    }
+    names["config"] = GRPOConfig(
+        output_dir=str(tmp_path / "grpo"), **names["options"], num_generations=4, max_completion_length=8
+    )
+    for code, end in ((first, ""), (second, "trainer.train()")):
+        code = code.replace("path/to/sft", str(model_folder)).replace("runs/dpo", str(tmp_path / "dpo"))
+        code = code.replace('/dpo"', '/dpo", **options').replace("every=100, n=8, prompts=20, share=0.05", "**cheap")
+        exec(f"{code.replace('every=50', 'every=1')}\n{end}", names)
+    assert set(logged(names["trainer"], "diversity/completions/lexical")) == {1, 2}
+    assert names["callback"].shift.post == "step-000002"
 
 
 def test_completions_keep_the_last_group_of_a_prompt_and_the_first():

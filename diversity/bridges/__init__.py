@@ -33,5 +33,6 @@ def from_frame(
     ------
     InputError
     """
-    named = _filled(_named(frame, dict(columns or {}), where), domain or "text", domain, where, checkpoint, where)
-    return Samples.of(_numbered(named), {"imported": {"format": where}}, where=where)
+    named = _named(frame, dict(columns or {}), where)
+    filled = _filled(named, domain or "text", domain, checkpoint or where, checkpoint, where)
+    return Samples.of(_numbered(filled), {"imported": {"format": where}}, where=where)

@@ -20,6 +20,17 @@ def test_compute_gives_the_numbers_of_score():
     assert found["lexical.effective"] == pytest.approx(16 / (1 + 15 * s))
 
 
+def test_the_example_of_the_page_runs():
+    import re
+    from pathlib import Path
+
+    page = (Path(__file__).parents[2] / "docs" / "bridges.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"<!-- executed by .*? -->\n```python\n(.*?)```", page, re.DOTALL)
+    names = {}
+    exec(code.replace("\ncompute(", "\nfound = compute("), names)
+    assert set(names["found"]) == {"lexical.effective", "syntactic.effective"}
+
+
 def test_compute_refuses_texts_that_stand_in_no_list():
     with pytest.raises(InputError, match="give a list of outputs for each prompt"):
         bridge.compute(["one", "two"])
@@ -43,7 +54,7 @@ def test_a_dataset_with_lists_of_outputs_becomes_samples_and_goes_back():
     assert again.frame.equals(samples.frame)
     # A shuffle is kept as indices beside the table; the selection must be what is read.
     assert sorted(from_dataset(told.select([1]), domain="story").frame["output"]) == ["It rained."] * 2
-    with pytest.raises(InputError, match="2 splits .train, test.: give one"):
+    with pytest.raises(InputError, match=r"2 splits .train, test.: give one"):
         from_dataset(datasets.DatasetDict(train=told, test=told))
 
 

@@ -4,31 +4,31 @@ import pytest
 
 pytest.importorskip("inspect_ai")
 
-from inspect_ai import Epochs, Task, eval
+import inspect_ai
+from inspect_ai import Epochs, Task
 from inspect_ai.dataset import Sample
-from inspect_ai.model import ModelOutput, get_model
+from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from inspect_ai.scorer import accuracy, includes
 
 from diversity.bridges.evaluate import compute
 from diversity.bridges.inspect_ai import effective_number, valid_output
 
 SAID = ["A cat sat on the mat.", "A dog ran in the park.", "A cat sat on the bed.", "It rained all night."]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore"),  # inspect_ai's own, of its event loop
-]
+pytestmark = pytest.mark.filterwarnings("ignore")  # inspect_ai's own, of its event loop
 
 
 def evaluated(tmp_path, scorer, metrics=None, epochs=4):
-    model = get_model(
-        "mockllm/model", custom_outputs=[ModelOutput.from_content("mockllm/model", text) for text in SAID * 2]
-    )
+    outputs = [ModelOutput.from_content("mockllm/model", text) for text in SAID * 2]
+    for output in outputs:
+        output.usage = ModelUsage(input_tokens=1, output_tokens=1)  # else it looks for a tokenizer on the network
+    model = get_model("mockllm/model", custom_outputs=outputs)
     task = Task(
         dataset=[Sample(id=name, input=f"{name}?", target="cat") for name in ("one", "two")],
         scorer=scorer,
         metrics=metrics,
         epochs=Epochs(epochs, "mean"),
     )
-    (log,) = eval(task, model=model, log_dir=str(tmp_path), display="none", max_connections=1, max_samples=1)
+    (log,) = inspect_ai.eval(task, model=model, log_dir=str(tmp_path), display="none", max_connections=1, max_samples=1)
     assert log.status == "success", log.error.message
     return log
 
