@@ -17,7 +17,7 @@ import polars as pl
 
 import diversity
 from diversity.embedding import Embedder
-from diversity.errors import DiversityError, InputError, MissingExtra
+from diversity.errors import DiversityError, InputError, MissingExtra, NotComparable
 from diversity.formats import _spoken, prompt_name
 from diversity.registry import find_domain, find_metric
 from diversity.sampling import sample
@@ -323,8 +323,11 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         return False
 
     def _step(self, step: int, given: dict[str, Any]) -> bool:
-        if self._reference is None:
+        try:
             self._measure_completions(step)
+        except DiversityError as error:  # no reason to lose the training
+            logger.warning("completions are not measured at step %d: %s", step, error)
+        if self._reference is None:
             return False
         elapsed = _clock() - self._began
         if self._spent + self._last_cost > self.share * (elapsed + self._last_cost):
@@ -361,7 +364,6 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         if self.policy is not None:
             values["diversity/policy_failures"] = float(len(failures))
         self._log(values)
-        self._measure_completions(step)
         return failures
 
     def _measure_completions(self, step: int) -> None:
@@ -375,7 +377,10 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         found.write(self.store / f"completions-{step:06d}.parquet")
         values = self._effective(found, "completions")
         if pair := self.completions.pair(f"step-{step:06d}", since=since):
-            values |= _told(self._compared(*pair), "completions")
+            try:
+                values |= _told(self._compared(*pair), "completions")
+            except NotComparable as error:  # no answer in any of them, say
+                logger.info("completions of step %d are not compared: %s", step, error)
         self._log(values)
 
     def _sampled(self, step: int, given: dict[str, Any]) -> Samples:
