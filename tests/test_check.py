@@ -261,28 +261,32 @@ def python(*arguments, cwd=None, **environment):
     )
 
 
-def test_the_pytest_plugin_checks_once_and_fails_the_test_of_the_domain_that_broke(job, tmp_path):
+def test_the_pytest_plugin_checks_once_and_fails_the_test_that_broke(job, tmp_path):
     (tmp_path / "test_it.py").write_text(
+        "import pytest\n"
         "def test_stories(diversity_gate):\n"
         "    gate = diversity_gate(domains='story')\n"
-        "    assert gate is not None\n"
+        "    assert gate.post == 'good'\n"
         "    assert len(diversity_gate._gates) == 1\n"
         "def test_again(diversity_gate):\n"
         "    diversity_gate()\n"
         "    assert len(diversity_gate._gates) == 1\n"
+        "def test_collapsed(diversity_gate):\n"
+        f"    diversity_gate({str(job / 'bad.parquet')!r})\n"
+        "def test_without(diversity_gate, pytestconfig, monkeypatch):\n"
+        "    monkeypatch.setattr(pytestconfig.option, 'diversity_post', None)\n"
+        "    with pytest.raises(pytest.fail.Exception, match='give diversity_gate one, or --diversity-post'):\n"
+        "        diversity_gate()\n"
     )
     (tmp_path / "pytest.ini").write_text(
         f"[pytest]\ndiversity_policy = {job / 'diversity.toml'}\ndiversity_pre = {job / 'pre.parquet'}\n"
     )
-    pytest_ = ["-m", "pytest", "-q", "-p", "diversity_pytest", "-p", "no:cacheprovider"]
-    done = python(*pytest_, f"--diversity-post={job / 'good.parquet'}", cwd=tmp_path)
-    assert "2 passed" in done.stdout, done.stdout
-    done = python(*pytest_, f"--diversity-post={job / 'bad.parquet'}", cwd=tmp_path)
-    assert "2 failed" in done.stdout
+    options = ["-q", "-p", "diversity_pytest", "-p", "no:cacheprovider"]
+    done = python("-m", "pytest", *options, f"--diversity-post={job / 'good.parquet'}", cwd=tmp_path)
+    assert "1 failed, 3 passed" in done.stdout, done.stdout
+    assert "FAILED test_it.py::test_collapsed" in done.stdout
     assert "Gate failed. Of 2 rules: 1 kept, 1 broken." in done.stdout
     assert "✗ story: wording may narrow by at most 20 %" in done.stdout
-    done = python(*pytest_, cwd=tmp_path)
-    assert "give diversity_gate one, or --diversity-post" in done.stdout
 
 
 def test_the_pytest_plugin_is_declared_and_costs_nothing_at_the_start():
