@@ -52,6 +52,13 @@ def own_turn(output: str) -> tuple[str, bool]:
     return text[: found.start()].rstrip(), leaks
 
 
+def letters_and_spaces(text: str) -> int:
+    """Count the letters and white space of a text."""
+    words = text.split()
+    marks = sum(len(w) - sum(map(str.isalpha, w)) for w in words if not w.isalpha())
+    return len(text) - marks
+
+
 def is_loop(answer: str) -> bool:
     """Whether an answer repeats itself: one run of four words covers over 30 % of it, from 20 words up.
 

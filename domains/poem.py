@@ -6,6 +6,7 @@ from typing import Any
 from diversity.domain import Domain, Prompt
 from diversity.domains.story import FINISHED, preamble, untitled, without_preamble
 from diversity.domains.verse import metred, rhymed
+from diversity.flags import letters_and_spaces
 
 PREAMBLE = preamble(r"(?:poems?|haikus?|sonnets?|limericks?|verses?|stanzas?|quatrains?|couplets?|acrostic|ode|ballad)")
 AFTERWORD = re.compile(
@@ -67,7 +68,7 @@ class Poem(Domain):
         """
         lines = verses(answer)
         words = len(answer.split())
-        letters = sum(c.isalpha() or c.isspace() for c in answer)
+        letters = letters_and_spaces(answer)
         if len(lines) < 2 or words < FEWEST_WORDS or words > LONGEST_LINE * len(lines) or letters < 0.8 * len(answer):
             return 0.0
         details: dict[str, Any] = dict(prompt.details) if prompt else {}

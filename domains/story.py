@@ -3,6 +3,7 @@
 import re
 
 from diversity.domain import Domain, Prompt
+from diversity.flags import letters_and_spaces
 
 # "Sure! Here is a short story about a dog:" says nothing of the story, and tuned checkpoints open with it. What
 # could be a story's own first line stays: "Okay, I admit it: I broke the vase.", "Here is what I remember:".
@@ -96,7 +97,7 @@ class Story(Domain):
         One that breaks off still passes: how much fits is the choice of who set the token limit, for both
         checkpoints alike, and the guard `truncated` tells how often it was.
         """
-        letters = sum(c.isalpha() or c.isspace() for c in answer)
+        letters = letters_and_spaces(answer)
         if len(answer.split()) < FEWEST_WORDS or letters <= 0.8 * len(answer):
             return 0.0
         return 1.0 if FINISHED.search(answer) else 0.5

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from diversity.corpus import digest
 from diversity.registry import find_metric, metric
@@ -303,12 +304,14 @@ def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], 
     member[0, : len(pre)] = 1
     width = int(cells.ids.max()) + 1
     total = np.bincount(cells.ids, weights=cells.counts, minlength=width)
-    found = []
-    for row in member:
-        one = np.bincount(cells.ids, weights=cells.counts * row[cells.owners], minlength=width)
+    per_answer = csr_matrix((cells.counts, (cells.owners, cells.ids)), shape=(len(both), width))
+    found: list[float] = []
+    for rows in np.array_split(member, 1 + width // 4096):  # a few at a time where there are many n-grams
+        one = rows @ per_answer
         other = total - one
-        if one.any() and other.any():
-            found.append(float(jensen_shannon(one / one.sum(), other / other.sum())))
+        kept = one.any(axis=1) & other.any(axis=1)
+        shares = (side[kept] / side[kept].sum(axis=1, keepdims=True) for side in (one, other))
+        found.extend(jensen_shannon(*shares).tolist())
     return found[0] - float(np.mean(found[1:])) if len(found) > 1 else 0.0
 
 
