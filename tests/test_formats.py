@@ -350,6 +350,17 @@ def test_lighteval_details_are_read(tmp_path, names):
     ]
 
 
+def test_details_of_lighteval_give_every_sample_without_its_reasoning():
+    frame = read_samples(next((LOGS / "lighteval").rglob("*.parquet")), "lighteval").frame
+
+    assert frame.select("checkpoint", "prompt_id", "sample_index", "output", "prompt").rows() == [
+        ("own/tiny", "0", 0, "A wren.", "Name a bird."),
+        ("own/tiny", "0", 1, "An owl.", "Name a bird."),
+        ("own/tiny", "1", 0, "Once.", "Tell a story of one sentence."),
+        ("own/tiny", "1", 1, "Twice.", "Tell a story of one sentence."),
+    ]
+
+
 def test_human_eval_samples_and_results_are_read(save):
     path = save("m.jsonl", *({"task_id": "HumanEval/0", "completion": c, "passed": c == "b"} for c in "ab"))
     frame = read_samples(path, "human-eval").frame

@@ -260,7 +260,11 @@ def lighteval(work: Path, out: Path) -> None:
         )
         tracker.details_logger.log("own|birds|0", asked, answered, {"em": 0.0})
     tracker.save()
-    shutil.copytree(work / "details", out / "details")
+    for file in (work / "details").rglob("*.parquet"):
+        # A task's name has bars in it, which not every file system takes in a name.
+        copied = out / file.relative_to(work).with_name("details_own_birds.parquet")
+        copied.parent.mkdir(parents=True)
+        shutil.copy(file, copied)
 
 
 MAKERS = {
