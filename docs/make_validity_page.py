@@ -445,9 +445,10 @@ def _replication(by_group: dict[str, list[Row]]) -> Iterator[str]:
     across = by_group.get("replication across prompts", [])
     if across:
         yield (
-            "Pairs with one answer a prompt: distinct-2 over the first 40 words of all answers (30 for GSM8K). "
-            "Decoding matches within a pair for some of them only, and length shifts; this says nothing of diversity "
-            "within a prompt. Our words are split at signs, theirs probably at blanks, so levels differ by some hundredths.\n"
+            "Pairs with one answer a prompt: distinct-2 over the first 40 words and signs of all answers (30 for "
+            "GSM8K), in lower case, shorter ones left out. Here the figure itself must come out, to its three digits. "
+            "Decoding matches within a pair for some of them only, and length shifts, so this is no measure of what "
+            "tuning did; and it says nothing of diversity within a prompt.\n"
         )
         yield from table(
             ["pair", "theirs", "ours", "direction due", "found"],

@@ -270,7 +270,8 @@ def test_recorded_pairs_are_measured_across_prompts(tmp_path):
     checks = validate(data=tmp_path, only=["replication"]).checks
     found = [c for c in checks if c.group == "replication across prompts"]
     assert found[0].found == "narrower"
-    assert found[0].cell["ours"] == [1.0, pytest.approx(1 / 3)]
+    assert found[0].cell["ours"] == [1.0, pytest.approx(1 / 3)]  # 3 texts of 29 bigrams, all different or all equal
+    assert found[0].passed is False  # these are not the figures of GSM8K
 
 
 # The command and the page
