@@ -19,7 +19,8 @@ from diversity.scoring import score
 from diversity.shift import compare
 from diversity.stats import effective
 from diversity.tables import Samples, read_samples
-from diversity.validity.rates import Array, Check, Pool, Progress
+from diversity.validity.rates import Check, Pool, Progress
+from diversity.validity.worlds import Array
 from diversity.views import WORD, Answers
 
 STORED = Path(__file__).with_name("outputs.parquet")
