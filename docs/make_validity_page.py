@@ -213,9 +213,9 @@ def _coverage(by_group: dict[str, list[Row]]) -> Iterator[str]:
         where = "; ".join(f"{name}, {shift}" for name, shift in sorted(missed))
         yield (
             f"**Missed: {where}.** In all of these a few prompts carry the effective number or its shift. Among the "
-            "heavy-tailed prompts one in twelve says nearly one thing and the others hardly the same twice; 18 % of all "
-            "samples of 20 prompts, and 35 % of those of 12, hold none of them, and no interval makes up for what is "
-            "not in the sample. A collapse shows in the similarity with the square of its share, so that a skewed "
+            "heavy-tailed prompts one in twelve says nearly one thing and the others hardly the same twice; 18 % of "
+            "all samples of 20 prompts, and 35 % of those of 12, hold none of them, and no interval makes up for what "
+            "is not in the sample. A collapse shows in the similarity with the square of its share, so that a skewed "
             "collapse of varied stories is more skewed still. Where also 50 prompts fall short, as for the widened "
             "ones, the method itself does. It has not been mended yet: under 50 prompts read a shift that hangs on a "
             "few prompts (the report lists them) as a shift of those prompts.\n"
@@ -508,8 +508,8 @@ def _replication(by_group: dict[str, list[Row]]) -> Iterator[str]:
         yield (
             "Short texts of gpt-3.5-turbo about groups of people: Lee et al. (FAccT 2024) report that texts about "
             "marginalised groups are more alike. Difference in similarity to texts about White people of the same "
-            "format and gender, 30 texts a cell of their 128. Theirs are cosines of sentence embeddings; where only words "
-            "and form are shown here, that they show no clear difference does not speak against the paper:\n"
+            "format and gender, 30 texts a cell of their 128. Theirs are cosines of sentence embeddings; where only "
+            "words and form are shown here, that they show no clear difference does not speak against the paper:\n"
         )
         yield from table(
             ["facet", "contrast", "difference", "interval", "found"],
