@@ -32,9 +32,10 @@ FACETS = ("lexical", "syntactic", "semantic")
 def stored() -> pl.DataFrame:
     """Outputs of SmolLM2-135M-Instruct that come with the package: a pool at T = 1 and a temperature sweep.
 
-    Drawn by `diversity sample reference:pre` with, at T = 1, `-d story -n 8 --prompts 60 --max-tokens 24 --batch 160` and
-    the seeds 0 and 1 (samples 0 to 7 and 8 to 15), and `-d code -n 16 --prompts 16 --max-tokens 72`; for the sweep `-d code
-    -d story -n 8 --prompts 16 --temperature 0.3 0.6 0.9 1.2 --max-tokens 48 --batch 96`. Unedited (Apache-2.0).
+    Drawn by `diversity sample reference:pre`, unedited (Apache-2.0). At T = 1: `-d story -n 8 --prompts 60
+    --max-tokens 24 --batch 160` with the seeds 0 and 1 (samples 0 to 7 and 8 to 15), and `-d code -n 16 --prompts 16
+    --max-tokens 72`. The sweep: `-d code -d story -n 8 --prompts 16 --temperature 0.3 0.6 0.9 1.2 --max-tokens 48
+    --batch 96`.
     """
     return pl.read_parquet(STORED)
 
