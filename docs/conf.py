@@ -5,6 +5,7 @@ Built by `make docs` into build/site; a warning is an error.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -86,8 +87,10 @@ def generate() -> None:
             (GENERATED / kind / f"{name}.md").write_text(text, encoding="utf-8")
 
 
-def add_the_rest(_app: Any, docname: str, source: list[str]) -> None:
-    """List pages that index.md does not name, so that a new page is found without a change there."""
+def adapt(_app: Any, docname: str, source: list[str]) -> None:
+    """Unlink what lies outside docs/, and list pages that index.md does not name: a new page needs no change there."""
+    if not docname.startswith("generated/"):
+        source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
     if docname == "index":
         named = source[0].splitlines()
         rest = sorted(p.stem for p in HERE.glob("*.md") if p.stem != "index" and p.stem not in named)
@@ -97,4 +100,4 @@ def add_the_rest(_app: Any, docname: str, source: list[str]) -> None:
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     generate()
-    app.connect("source-read", add_the_rest)
+    app.connect("source-read", adapt)
