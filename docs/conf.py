@@ -19,7 +19,8 @@ import make_metrics_page
 import notebooks
 
 from diversity import __version__
-from diversity.cli import _explained, _shown
+from diversity.cli import _shown
+from diversity.examples import worked
 from diversity.registry import domains, metrics
 
 project = "diversity-shift"
@@ -51,9 +52,12 @@ def metric_pages() -> Iterator[tuple[str, str]]:
             card = "\n".join(make_metrics_page.card(metrics()[name])).replace(f"### {name}", f"# {name}", 1)
             if formula := make_metrics_page.DEFINED.get(name):
                 card += f"\nDefined here: {formula}".replace("](", "](../../")
-            shown = fenced(_explained(metrics()[name]))
+            shown = fenced("\n".join(worked(metrics()[name])))
             # In the sidebar of every page 300 names would be 300 times 300 lines.
-            yield name, f"---\norphan: true\n---\n\n{card}\n\n`diversity metrics {name}` prints\n\n{shown}\n"
+            yield (
+                name,
+                f"---\norphan: true\n---\n\n{card}\n\n`diversity metrics {name}` shows the same, with this\n\n{shown}\n",
+            )
     yield "index", "\n\n".join(index) + "\n"
 
 
