@@ -56,7 +56,7 @@ def metric_pages() -> Iterator[tuple[str, str]]:
             # In the sidebar of every page 300 names would be 300 times 300 lines.
             yield (
                 name,
-                f"---\norphan: true\n---\n\n{card}\n\n`diversity metrics {name}` shows the same, with this\n\n{shown}\n",
+                f"---\norphan: true\n---\n\n{card}\n\n`diversity metrics {name}` says the same, and\n\n{shown}\n",
             )
     yield "index", "\n\n".join(index) + "\n"
 
