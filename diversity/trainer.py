@@ -169,7 +169,8 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         sampled; a later measurement that would exceed the share is skipped, and the log says so.
     policy : callable, mapping, str or Path, optional
         Judges every shift against step 0: a function that takes it and returns what is wrong with it (None or nothing
-        where all is well), or a policy or its file as `diversity.check` takes.
+        where all is well), or a policy or its file as `diversity.check` takes, of which only rules that are broken
+        count, and none that are left open; the error is shared among the measurements of the run.
     stop, save : bool
         What to do when the policy fails, beside saying so: end the training, save a checkpoint.
     completions : Completions, optional
@@ -255,6 +256,7 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         self._measured_at = -1
         self._began = self._turn_began = self._spent = self._last_cost = 0.0
         self._has_told_of_skips = False
+        self._looks = 1
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -268,6 +270,7 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         if self.store is None:
             self.store = Path(args.output_dir) / "diversity"
         self._began, self._spent = _clock(), 0.0
+        self._looks = max(1, state.max_steps // self.every)
         self._take_turn(state, control, self._begin, kwargs)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -422,7 +425,9 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         if callable(self.policy):
             found = self.policy(shift)
             return [found] if isinstance(found, str) and found else list(found or [])
-        return [str(failure) for failure in diversity.check(shift, self.policy).failures]
+        found = diversity.check(shift, self.policy, looks=self._looks).failures
+        # A rule that these outputs leave open, or that is of another domain, is no reason to stop.
+        return [str(failure) for failure in found if not failure.is_open]
 
     def _log(self, values: dict[str, float]) -> None:
         # Not TRL's own `log`, which would empty its running means into this entry.

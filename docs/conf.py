@@ -5,6 +5,7 @@ Built by `make docs` into build/site; a warning is an error.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ import make_metrics_page
 import notebooks
 
 from diversity import __version__
-from diversity.cli import _explained, _shown
+from diversity.cli import _shown
+from diversity.examples import worked
 from diversity.registry import domains, metrics
 
 project = "diversity-shift"
@@ -50,9 +52,12 @@ def metric_pages() -> Iterator[tuple[str, str]]:
             card = "\n".join(make_metrics_page.card(metrics()[name])).replace(f"### {name}", f"# {name}", 1)
             if formula := make_metrics_page.DEFINED.get(name):
                 card += f"\nDefined here: {formula}".replace("](", "](../../")
-            shown = fenced(_explained(metrics()[name]))
+            shown = fenced("\n".join(worked(metrics()[name])))
             # In the sidebar of every page 300 names would be 300 times 300 lines.
-            yield name, f"---\norphan: true\n---\n\n{card}\n\n`diversity metrics {name}` prints\n\n{shown}\n"
+            yield (
+                name,
+                f"---\norphan: true\n---\n\n{card}\n\n`diversity metrics {name}` says the same, and\n\n{shown}\n",
+            )
     yield "index", "\n\n".join(index) + "\n"
 
 
@@ -86,8 +91,10 @@ def generate() -> None:
             (GENERATED / kind / f"{name}.md").write_text(text, encoding="utf-8")
 
 
-def add_the_rest(_app: Any, docname: str, source: list[str]) -> None:
-    """List pages that index.md does not name, so that a new page is found without a change there."""
+def adapt(_app: Any, docname: str, source: list[str]) -> None:
+    """Unlink what lies outside docs/, and list pages that index.md does not name: a new page needs no change there."""
+    if not docname.startswith("generated/"):
+        source[0] = re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", source[0])
     if docname == "index":
         named = source[0].splitlines()
         rest = sorted(p.stem for p in HERE.glob("*.md") if p.stem != "index" and p.stem not in named)
@@ -97,4 +104,4 @@ def add_the_rest(_app: Any, docname: str, source: list[str]) -> None:
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     generate()
-    app.connect("source-read", add_the_rest)
+    app.connect("source-read", adapt)

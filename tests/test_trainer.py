@@ -280,6 +280,21 @@ def test_settings_that_cannot_be_are_refused_before_training(wrong, said):
         diversity.DiversityCallback(None, **{"domains": ["story"], **wrong})
 
 
+def test_of_a_policy_of_the_gate_only_broken_rules_count(make_samples):
+    pytest.importorskip("diversity.gate")
+    limits = {"max_narrowing": "15 %"}
+    policy = {"domains": {"story": {"lexical": limits, "semantic": limits}, "code": {"lexical": limits}}}
+    callback = diversity.DiversityCallback(None, ["story"], policy=policy, stop=True)
+    many = ["The tide took the letters.", "My aunt kept bees.", "Seven maps hung there.", "He sold umbrellas."]
+    pre = make_samples(many, checkpoint="step-000000", prompts=24)
+    for texts, broken in ((many[:1], ["story: wording may narrow by at most 15 %"]), (many, [])):
+        post = make_samples(texts, checkpoint="step-000100", prompts=24)
+        shift = diversity.compare(pre, post, metrics=["lexical.similarity", "guard"])
+        assert [
+            failure[: len("story: wording may narrow by at most 15 %")] for failure in callback._failures(shift)
+        ] == broken
+
+
 def test_weights_that_are_spread_over_processes_are_refused(dpo):
     trainer = dpo(max_steps=1)
     next(trainer.model.parameters()).ds_id = 0  # as DeepSpeed marks them
