@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -132,6 +132,13 @@ class Domain:
         from diversity.prompts import read_prompts
 
         return read_prompts(path, self._read_foreign, columns)
+
+    def learn(self, prompts: Iterable[Prompt]) -> None:
+        """Judge and run answers to these prompts, found by their ids, as those to the domain's own.
+
+        For outputs that were sampled for another file of prompts: ``code.learn(code.read_prompt_file("mine.jsonl"))``.
+        """
+        self.by_id.update((prompt.prompt_id, prompt) for prompt in prompts)
 
     def _read_foreign(self, record: dict[str, Any]) -> Prompt:
         """Read a record as the domain writes its own, and one that only has a prompt as it is."""

@@ -128,7 +128,8 @@ def execute(
         programs.append(program_of(answer, prompt, domain.language or PYTHON))
     if not rows:
         raise InputError(
-            "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute"
+            "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute, "
+            "or name the file of prompts, --prompts code=FILE"
         )
     present = [i for i, program in enumerate(programs) if program.code]
     executed = [NO_PROGRAM] * len(rows)
