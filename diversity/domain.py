@@ -25,7 +25,7 @@ _CANNOT = (
     r"|not comfortable)| (?:do not|don['’]t) (?:have the (?:ability|capability)|feel comfortable)))"
 )
 _SERVE = (
-    r"(?:help (?:you|with)|assist|provide|fulfil|create|generate|comply|produce|engage in|continue with|discuss|offer"
+    r"(?:help (?:you|with)|assist|(?:tell you|recommend|suggest|give you) an?(?:y)? (?:specific|particular)|provide|fulfil|create|generate|comply|produce|engage in|continue with|discuss|offer"
     r"|respond to|do that|access|(?:write|answer|complete|share|support) (?:an?|the|that|this|your|about|stories"
     r"|fiction|code|such|any))"
 )
@@ -34,7 +34,9 @@ REFUSAL = re.compile(
     rf"{_SORRY}\b[^\n]{{0,80}}?\b{_CANNOT}\b"
     r"|(?:i(?:['’]?m| am) (?:\w+ )?sorry|sorry|i apologi[sz]e|my apologies),? but\b"
     rf"|{_CANNOT}\b[^\n.!?]{{0,40}}?\b{_SERVE}"
-    r"|as an? (?:ai|(?:large )?language model)\b"
+    # "As an AI, I have no opinions, but I can point out some": a remark before an answer.
+    r"|as an? (?:ai|(?:large )?language model)\b(?![\s\S]{0,250}?\b(?:but|however)\b[^\n.]{0,40}\bi can "
+    r"(?:\w+ )?(?:point|highlight|tell|share|give|provide|offer|suggest|explain|contextuali[sz]e|describe)\b)"
     r"|i(?:['’]m| am) (?:just |only )?an? (?:(?:large |ai )?language model|ai (?:assistant|model|language))\b"
     r")",
     re.IGNORECASE,

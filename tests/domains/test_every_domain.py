@@ -171,7 +171,7 @@ def test_no_output_takes_long(unit):
 
 @pytest.mark.parametrize("case", json.loads(DATA.read_text(encoding="utf-8")), ids=lambda case: case["why"])
 def test_real_outputs_of_a_small_model_are_read_as_a_person_reads_them(case):
-    """SmolLM2-135M-Instruct wrote them; what a person found in each stands beside it."""
+    """SmolLM2-135M-Instruct wrote most of them; what a person found in each stands beside it."""
     domain = domains()[case["domain"]]
     prompt = domain.by_id[case["prompt_id"]]
     answer = domain.answer(case["output"])
