@@ -25,7 +25,8 @@ _CANNOT = (
     r"|not comfortable)| (?:do not|don['’]t) (?:have the (?:ability|capability)|feel comfortable)))"
 )
 _SERVE = (
-    r"(?:help (?:you|with)|assist|(?:tell you|recommend|suggest|give you) an?(?:y)? (?:specific|particular)|provide|fulfil|create|generate|comply|produce|engage in|continue with|discuss|offer"
+    r"(?:help (?:you|with)|assist|(?:tell you|recommend|suggest|give you) (?:an?|any) (?:specific|particular)|provide"
+    r"|fulfil|create|generate|comply|produce|engage in|continue with|discuss|offer"
     r"|respond to|do that|access|(?:write|answer|complete|share|support) (?:an?|the|that|this|your|about|stories"
     r"|fiction|code|such|any))"
 )

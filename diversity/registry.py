@@ -220,6 +220,9 @@ def _load() -> None:
                 logger.warning("plugin '%s' (%s) is skipped: %s", entry.name, entry.value, error)
 
 
+NEARLY = 85  # of 100: "storys" is 91 to story, "mycode" 80 to code
+
+
 def add_domain(domain: Domain) -> Domain:
     """Register a domain under its name."""
     if domain.name in _domains:
@@ -249,6 +252,23 @@ def find_metric(name: str) -> Metric:
         if name in candidate.aliases:
             return candidate
     raise UnknownName("metric", name, known)
+
+
+@cache
+def domain_of(name: str) -> Domain:
+    """Return the domain that a table or a user's file of prompts names: a known one, else any prose by that name.
+
+    A name that is all but a known one ("storys") is a slip: `UnknownName`.
+    """
+    from rapidfuzz import fuzz
+
+    known = domains()
+    if name in known or any(fuzz.ratio(name, other) > NEARLY for other in known):
+        return find_domain(name)
+    made: Domain = type(
+        "Generic", (type(known["text"]),), {"name": name, "__doc__": "Any prose, by a name of its own."}
+    )()
+    return made
 
 
 def find_domain(name: str) -> Domain:

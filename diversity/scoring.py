@@ -20,7 +20,7 @@ from diversity.corpus import Score, across_prompts, between_checkpoints, pooled
 from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
 from diversity.errors import InputError, MissingExtra
-from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
+from diversity.registry import FACETS, UNITS, Metric, domain_of, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
@@ -101,7 +101,7 @@ def score(
     if unknown:
         raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
     frame = samples.frame
-    domains = {name: find_domain(name) for name in frame["domain"].unique().sort()}
+    domains = {name: domain_of(name) for name in frame["domain"].unique().sort()}
     semantics = _Semantics.load(embedder) if any(m.needs == "vectors" for m in wanted) else _Semantics()
     sets = _answer_sets(frame, domains, conditions, semantics, judge and _once(judge))
     semantics.read(sets, progress)
