@@ -359,8 +359,31 @@ def import_(
     click.echo(f"{len(samples)} outputs, {len(samples) / prompts:.1f} a prompt, in {out}")
 
 
+def _learn(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
+    """DOMAIN=FILE: prompts that answers in the table were sampled for."""
+    from diversity.registry import find_domain
+
+    for each in value:
+        name, sign, path = each.partition("=")
+        if not sign:
+            raise click.BadParameter(f"'{each}' is not DOMAIN=FILE, as in code=mine.jsonl", ctx, parameter)
+        domain = find_domain(name)
+        domain.learn(domain.read_prompt_file(path))
+
+
 def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the two options that run programs; one parameter, so that the last one given holds."""
+    """Add what answers are checked by: prompts of a file, and the two options that run programs.
+
+    These two are one parameter, so that the last one given holds.
+    """
+    command = click.option(
+        "--prompts",
+        multiple=True,
+        callback=_learn,
+        expose_value=False,
+        metavar="DOMAIN=FILE",
+        help="Judge and run answers to the prompts of a file, as code=HumanEval.jsonl.gz; again for more.",
+    )(command)
     for flag, mode, text in (
         (
             "--execute-rlimits-only",

@@ -16,7 +16,7 @@ from diversity import __version__
 from diversity.contrasts import contrast, trend
 from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError, NotComparable
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.scoring import ALL, ARROW, CONDITIONS, Progress, score
 from diversity.shift import REFERENCE_SIZE, Shift, compare, illustrated
 from diversity.stats import MARGIN, Array, Estimate, holm, log_ratio, prompts_to_decide, verdict
@@ -201,7 +201,7 @@ def _on_shared_prompts(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     shared = frames[0].select(key).unique()
     for frame in frames:
         for domain in frame["domain"].unique().sort():
-            find_domain(domain)
+            domain_of(domain)
         shared = shared.join(frame.select(key).unique(), on=key, how="semi")
     if shared.is_empty():
         raise NotComparable("the checkpoints share no prompt: sample all of them on the same prompts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -25,7 +25,8 @@ _CANNOT = (
     r"|not comfortable)| (?:do not|don['’]t) (?:have the (?:ability|capability)|feel comfortable)))"
 )
 _SERVE = (
-    r"(?:help (?:you|with)|assist|provide|fulfil|create|generate|comply|produce|engage in|continue with|discuss|offer"
+    r"(?:help (?:you|with)|assist|(?:tell you|recommend|suggest|give you) (?:an?|any) (?:specific|particular)|provide"
+    r"|fulfil|create|generate|comply|produce|engage in|continue with|discuss|offer"
     r"|respond to|do that|access|(?:write|answer|complete|share|support) (?:an?|the|that|this|your|about|stories"
     r"|fiction|code|such|any))"
 )
@@ -34,7 +35,9 @@ REFUSAL = re.compile(
     rf"{_SORRY}\b[^\n]{{0,80}}?\b{_CANNOT}\b"
     r"|(?:i(?:['’]?m| am) (?:\w+ )?sorry|sorry|i apologi[sz]e|my apologies),? but\b"
     rf"|{_CANNOT}\b[^\n.!?]{{0,40}}?\b{_SERVE}"
-    r"|as an? (?:ai|(?:large )?language model)\b"
+    # "As an AI, I have no opinions, but I can point out some": a remark before an answer.
+    r"|as an? (?:ai|(?:large )?language model)\b(?![\s\S]{0,250}?\b(?:but|however)\b[^\n.]{0,40}\bi can "
+    r"(?:\w+ )?(?:point|highlight|tell|share|give|provide|offer|suggest|explain|contextuali[sz]e|describe)\b)"
     r"|i(?:['’]m| am) (?:just |only )?an? (?:(?:large |ai )?language model|ai (?:assistant|model|language))\b"
     r")",
     re.IGNORECASE,
@@ -132,6 +135,13 @@ class Domain:
         from diversity.prompts import read_prompts
 
         return read_prompts(path, self._read_foreign, columns)
+
+    def learn(self, prompts: Iterable[Prompt]) -> None:
+        """Judge and run answers to these prompts, found by their ids, as those to the domain's own.
+
+        For outputs that were sampled for another file of prompts: ``code.learn(code.read_prompt_file("mine.jsonl"))``.
+        """
+        self.by_id.update((prompt.prompt_id, prompt) for prompt in prompts)
 
     def _read_foreign(self, record: dict[str, Any]) -> Prompt:
         """Read a record as the domain writes its own, and one that only has a prompt as it is."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from diversity.policy import FACETS
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.reports.notation import change, effective, percent
 from diversity.reports.plaintext import one_line
 from diversity.stats import PROVISIONAL
@@ -95,7 +95,7 @@ def _domain(domain: str, rows: list[dict[str, Any]], guards: Mapping[tuple[str, 
         limit, widest = _limit(row)
         if limit is None:
             lines.append(f"# an unchanged checkpoint strays by up to ±{widest}: a limit needs more prompts")
-        reward = find_domain(domain).rewards.get(row["facet"], "neutral")
+        reward = domain_of(domain).rewards.get(row["facet"], "neutral")
         # Answers that ought to agree may do so more, and those that ought to differ may differ more.
         for key, is_wanted in (("max_narrowing", reward != "converge"), ("max_widening", reward == "converge")):
             lines.append(f"{'' if is_wanted and limit else '# '}{key} = {limit or STEPS[-1]:.2f}")

@@ -17,7 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from diversity.errors import InputError
-from diversity.registry import FACETS, find_domain, find_metric
+from diversity.registry import FACETS, domain_of, find_metric
 from diversity.views import Answers, Picked, Undefined
 
 SAME = 0.5  # mean similarity from which two groups of answers are one
@@ -61,7 +61,7 @@ class Drilldown:
         answers = [sides[name] for name in self.names]
         outputs = [self._outputs[domain, prompt_id, name] for name in self.names]
         # Answers come in the order of their samples, without the outputs that hold none.
-        extract = find_domain(domain).answer
+        extract = domain_of(domain).answer
         places = [place for place, output in enumerate(chain.from_iterable(outputs)) if extract(output)]
         entry: Entry = {"domain": domain, "prompt_id": prompt_id}
         entry |= {side: [shortened(o) for o in own] for side, own in zip(("pre", "post"), outputs, strict=True)}
@@ -109,7 +109,7 @@ def ranked(prompts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
     def size(prompt: Mapping[str, Any]) -> float:
         values = prompt["values"]
-        primary = f"{find_domain(prompt['domain']).primary}.effective"
+        primary = f"{domain_of(prompt['domain']).primary}.effective"
         for name in (primary, *(v for v in values if v.endswith(".effective"))):
             pair = values.get(name) or {}
             if pair.get("pre") and pair.get("post"):

@@ -18,7 +18,7 @@ import polars as pl
 from diversity.domain import Domain, Prompt
 from diversity.errors import InputError
 from diversity.flags import own_turn, without_thought
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.sandbox import BUBBLEWRAP, LANGUAGES, PYTHON, Outcome, Program, Progress, Sandbox, canonical_json
 from diversity.tables import Samples
 
@@ -113,7 +113,7 @@ def execute(
         samples = Samples.of(samples)
     sandbox = sandbox or Sandbox(mode)
     frame = samples.frame
-    domains = {name: find_domain(name) for name in frame["domain"].unique()}
+    domains = {name: domain_of(name) for name in frame["domain"].unique()}
     rows: list[int] = []
     programs: list[Program] = []
     prompts: list[Prompt] = []
@@ -128,7 +128,8 @@ def execute(
         programs.append(program_of(answer, prompt, domain.language or PYTHON))
     if not rows:
         raise InputError(
-            "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute"
+            "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute, "
+            "or name the file of prompts, --prompts code=FILE"
         )
     present = [i for i, program in enumerate(programs) if program.code]
     executed = [NO_PROGRAM] * len(rows)

@@ -24,7 +24,7 @@ from diversity.designs import (
     signatures,
 )
 from diversity.errors import InputError, NotComparable
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.scoring import ALL, CONDITIONS, Progress
 from diversity.stats import MARGIN, PROVISIONAL, Array, holm, verdict
 
@@ -200,7 +200,7 @@ def factorial(
         for (domain, facet), similarities in together.similarities(condition):
             if (domain, facet) not in signed:
                 continue
-            spec = find_domain(domain)
+            spec = domain_of(domain)
             signature = signed[domain, facet].replace("|cond:all|", f"|cond:{condition}|")
             found = {e.label: contrast(similarities, e.weights, **bootstrap(settings)) for e in design}
             whole = found["total"]

@@ -93,11 +93,11 @@ class _Drawing:
         return length + int(found[2] or 0)
 
     def whole(self, low: Any, high: Any) -> int:
-        low, high = self.bound(low), self.bound(high)
-        if low > high:
-            raise InputError(f"spec: from {low} to {high} there is no number: swap them")
+        least, most = self.bound(low), self.bound(high)
+        if least > most:
+            raise InputError(f"spec: from {least} to {most} there is no number: swap them")
         edge = self.below(8)
-        return low if edge == 0 else high if edge == 1 else low + self.below(high - low + 1)
+        return least if edge == 0 else most if edge == 1 else least + self.below(most - least + 1)
 
     def size(self, spec: Mapping[str, Any]) -> int:
         return min(self.whole(*spec["size"]), LARGEST)

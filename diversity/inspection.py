@@ -13,7 +13,7 @@ from diversity.baseline import CONDITIONS, Baseline, is_baseline
 from diversity.errors import InputError
 from diversity.gate import Gate, check
 from diversity.policy import Policy
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.scoring import Progress
 from diversity.shift import Shift, compare
 from diversity.store import MANIFEST
@@ -241,7 +241,7 @@ def _more(
     left = (policy.budget - spent) // int(policy.sampling.get("n", 16))
     more = {}
     for domain in policy.domains:
-        now, known = prompts[domain], len(find_domain(domain).prompts)
+        now, known = prompts[domain], len(domain_of(domain).prompts)
         # Where these prompts do not tell how many it takes, all that the budget allows are tried.
         needed = [f.prompts_needed or known for f in open_rules if f.rule.domain == domain]
         if now is None or not needed:

@@ -14,7 +14,7 @@ from diversity.contrasts import influences
 from diversity.designs import Design, Side, Together, bootstrap, head, interval_columns, signatures
 from diversity.errors import InputError
 from diversity.pooling import Method, Pooled, random_effects
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.scoring import CONDITIONS, Progress
 from diversity.shift import Shift
 from diversity.stats import MARGIN, PROVISIONAL, Array, Estimate, holm, log_ratio, verdict
@@ -185,7 +185,7 @@ def recipe(
     for (domain, facet), similarities in together.similarities():
         estimates = [log_ratio(similarities[:, i], similarities[:, j], **bootstrap(settings)) for i, j in places]
         found = pool(similarities, places, [e.estimate for e in estimates], method=method, m=settings["m"])
-        spec = find_domain(domain)
+        spec = domain_of(domain)
         few = len(pairs) < FEWEST_RUNS
         rows.append(
             {

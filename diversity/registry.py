@@ -287,6 +287,9 @@ def _contained(metric: Metric, whose: str) -> Function:
     return contained
 
 
+NEARLY = 85  # of 100: "storys" is 91 to story, "mycode" 80 to code
+
+
 def add_domain(domain: Domain) -> Domain:
     """Register a domain under its name."""
     if domain.name in _domains:
@@ -316,6 +319,25 @@ def find_metric(name: str) -> Metric:
         if name in candidate.aliases:
             return candidate
     raise UnknownName("metric", name, known)
+
+
+_generic: dict[str, Domain] = {}
+
+
+def domain_of(name: str) -> Domain:
+    """Return the domain that a table or a user's file of prompts names: a known one, else any prose by that name.
+
+    A name that is all but a known one ("storys") is a slip: `UnknownName`.
+    """
+    from rapidfuzz import fuzz
+
+    known = domains()
+    if name in known or any(fuzz.ratio(name, other) > NEARLY for other in known):
+        return find_domain(name)
+    if name not in _generic:
+        named = {"name": name, "__doc__": "Any prose, by a name of its own."}
+        _generic[name] = type("Generic", (type(known["text"]),), named)()
+    return _generic[name]
 
 
 def find_domain(name: str) -> Domain:

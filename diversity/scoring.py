@@ -32,7 +32,7 @@ from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
 from diversity.errors import DiversityError, InputError, MissingExtra
 from diversity.layout import without_format
-from diversity.registry import FACETS, UNITS, Metric, find_domain, find_metric
+from diversity.registry import FACETS, UNITS, Metric, domain_of, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
@@ -304,7 +304,7 @@ class Panel:
             metrics=tuple(wanted),
             conditions=tuple(conditions),
             pairs=tuple(pairs),
-            domains={name: find_domain(name) for name in asked["domain"].unique().sort()},
+            domains={name: domain_of(name) for name in asked["domain"].unique().sort()},
             judge=judge,
             lean=SENSITIVITIES if metrics == "default" else frozenset(),
             is_pooled=len(keys) <= POOLED,

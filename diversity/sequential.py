@@ -20,7 +20,7 @@ from diversity.contrasts import contrast
 from diversity.designs import Design, head, interval_columns
 from diversity.embedding import Embedder
 from diversity.errors import InputError, MissingExtra, NotComparable
-from diversity.registry import FACETS, find_domain
+from diversity.registry import FACETS, domain_of
 from diversity.sampling import Backend, Request, _Batch, _interrupted_between_batches, _rows, _Run
 from diversity.scoring import ALL, CONDITIONS, score
 from diversity.shift import REFERENCE_SIZE
@@ -335,7 +335,7 @@ def until_decided(
     """
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
-    asked = {name: find_domain(name).primary for name in ([domains] if isinstance(domains, str) else domains)}
+    asked = {name: domain_of(name).primary for name in ([domains] if isinstance(domains, str) else domains)}
     for name, facet in (facets or {}).items():
         if name not in asked or facet not in FACETS:
             raise InputError(f"facets names {name[:40]} {facet[:40]}: give a domain of the run and a facet of it")
@@ -541,7 +541,7 @@ class _Sequence:
     def _row(
         self, domain: str, facet: str, estimate: Estimate, said: str | None, flips: Sequence[str]
     ) -> dict[str, Any]:
-        spec, looks, at = find_domain(domain), self.looks[domain], self.at[domain]
+        spec, looks, at = domain_of(domain), self.looks[domain], self.at[domain]
         return {
             "domain": domain,
             "noun": spec.noun,

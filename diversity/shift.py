@@ -19,7 +19,7 @@ from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
 from diversity.drilldown import Drilldown, check_choice
 from diversity.errors import InputError, NotComparable
-from diversity.registry import Metric, find_domain, find_metric
+from diversity.registry import Metric, domain_of, find_metric
 from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score, wanted_metrics
 from diversity.stats import (
     FLOOR,
@@ -430,7 +430,7 @@ def _apart(before: pl.DataFrame, after: pl.DataFrame) -> tuple[pl.DataFrame, pl.
 
 def _check_prompts(before: pl.DataFrame, after: pl.DataFrame) -> None:
     for name in pl.concat([before["domain"], after["domain"]]).unique().sort():
-        find_domain(name)
+        domain_of(name)
     key = ["domain", "prompt_id"]
     shared = before.select(key).unique().join(after.select(key).unique(), on=key)
     if shared.is_empty():
@@ -581,7 +581,7 @@ class _Told:
 
     def _signature(self, prompts: str, counts: str, interval: str) -> str:
         """One line from which the figure can be computed again."""
-        spec, metric = find_domain(self.domain), self.metric
+        spec, metric = domain_of(self.domain), self.metric
         parts = [
             f"{self.name}@{self.settings['m']}" if metric.headline else self.name,
             f"v:{__version__}.{metric.version}",
@@ -792,7 +792,7 @@ def _judged(
     for (domain, facet, condition), row in headline.items():
         if condition != ALL or row["pre"] is None:
             continue
-        spec = find_domain(domain)
+        spec = domain_of(domain)
         estimate = estimates[domain, row["metric"], condition]
         assert estimate is not None
         directional = row["verdict"] in {"narrowed", "widened"}
@@ -945,7 +945,7 @@ def _examples(
     for domain in dict.fromkeys(p["domain"] for p in prompts):
         of_domain = [p for p in prompts if p["domain"] == domain]
         measured = [v for p in of_domain for v, sides in p["values"].items() if None not in sides.values()]
-        primary = f"{find_domain(domain).primary}.effective"
+        primary = f"{domain_of(domain).primary}.effective"
         facet = next((v for v in (primary, *measured) if v in measured and v.endswith(".effective")), None)
         own = [p for p in of_domain if facet and None not in p["values"].get(facet, {"": None}).values()]
         own.sort(key=lambda p: -abs(math.log(p["values"][facet]["post"] / p["values"][facet]["pre"])))

@@ -425,9 +425,9 @@ class DiversityCallback(TrainerCallback):  # type: ignore[misc]
         if callable(self.policy):
             found = self.policy(shift)
             return [found] if isinstance(found, str) and found else list(found or [])
-        found = diversity.check(shift, self.policy, looks=self._looks).failures
+        failures = diversity.check(shift, self.policy, looks=self._looks).failures
         # A rule that these outputs leave open, or that is of another domain, is no reason to stop.
-        return [str(failure) for failure in found if not failure.is_open]
+        return [str(failure) for failure in failures if not failure.is_open]
 
     def _log(self, values: dict[str, float]) -> None:
         # Not TRL's own `log`, which would empty its running means into this entry.

@@ -11,7 +11,9 @@ from diversity.views import FUNCTION_WORDS
 PREAMBLE = preamble(
     r"(?:ideas?|suggestions?|options?|names?|ways?|list|reasons?|examples?|questions?|titles?|things?|tips?|possibilities)"
 )
-ITEM = re.compile(r"^[ \t]*(?:[-*+•–][ \t]+|\(?\d{1,2}[.):][ \t]*|\(?[a-z][.)][ \t]+)(?=\S)", re.MULTILINE)
+ITEM = re.compile(
+    r"^(?P<indent>[ \t]*)(?:\*\*|__)?(?:[-*+•–][ \t]+|\(?\d{1,2}[.):][ \t]*|\(?[a-z][.)][ \t]+)(?=\S)", re.MULTILINE
+)
 INLINE = re.compile(r"(?:(?<=\s)|^)\(?\d{1,2}[.)][ \t]+(?=\S)")
 FEWEST_STEM = 4  # letters that two words of one stem share
 
@@ -27,6 +29,7 @@ class Brainstorm(Domain):
     passing = 0.75
     max_tokens = 256
     prompt_file = "brainstorm.jsonl"
+    version = "2"
     exemplars = (
         (
             "List three uses for an old bicycle wheel.",
@@ -63,14 +66,17 @@ class Brainstorm(Domain):
         """Return half for being on topic, half for the share of the asked number of different items.
 
         On topic is what has any word of the prompt or of its subject: an answer that says nothing at all of the
-        subject is caught, a subtle drift is not.
+        subject is caught, a subtle drift is not. A prompt without words of its subject cannot tell: names share none
+        with what they are names of.
         """
         if prompt is None or "fewest" not in prompt.details:
             return None
         found = {" ".join(_stems(item)) for item in items(answer)} - {""}
         share = min(1.0, len(found) / int(prompt.details["fewest"]))
         subject = _stems(f"{prompt.prompt} {' '.join(prompt.details.get('subject', ()))}")
-        on_topic = any(_alike(one, other) for one in set(_stems(answer)) for other in set(subject))
+        on_topic = "subject" not in prompt.details or any(
+            _alike(one, other) for one in set(_stems(answer)) for other in set(subject)
+        )
         return (0.5 + share / 2) if on_topic and share else 0.0
 
     def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
@@ -82,7 +88,11 @@ class Brainstorm(Domain):
 def items(answer: str) -> list[str]:
     """Return the ideas of an answer: its marked lines, else its lines, else its clauses or sentences."""
     text = answer.strip()
-    marked = [part.strip() for part in ITEM.split(text)[1:]]
+    # What is further in than the first item is said of the one above it.
+    begins = list(ITEM.finditer(text))
+    begins = [found for found in begins if len(found["indent"]) <= len(begins[0]["indent"])]
+    ends = [*(found.start() for found in begins[1:]), len(text)]
+    marked = [text[found.end() : end].strip() for found, end in zip(begins, ends, strict=True)] if begins else []
     if len(marked) > 1:
         return [" ".join(part.split()) for part in marked if part]
     inline = [part.strip() for part in INLINE.split(text)[1:]]
@@ -91,7 +101,10 @@ def items(answer: str) -> list[str]:
     lines = [line.strip() for line in text.split("\n") if re.search(r"\w", line)]
     if len(lines) > 2:
         return lines
-    listed = [part.strip() for part in re.split(r"[;,]\s+(?:and\s+|or\s+)?|\band\s", text) if re.search(r"\w", part)]
+    # The "and" between the last two separates; one inside a title does not.
+    first, last = re.split(r"[;,]\s+(?=[^;,]*$)", text, maxsplit=1) if re.search(r"[;,]\s", text) else ("", text)
+    split = [*re.split(r"[;,]\s+", first), *re.split(r"^(?:and|or)\s+|(?<!\s)\s+and\s+", last)]
+    listed = [part.strip() for part in split if re.search(r"\w", part)]
     sentences = [part for part in re.split(r"(?<=[.!?])\s+", text) if re.search(r"\w", part)]
     short = bool(listed) and max(len(part.split()) for part in listed) <= 12
     return listed if short and len(listed) > len(sentences) else sentences

@@ -13,16 +13,21 @@ GREETING = re.compile(
     r"\A\s*(?:(?:hi|hello|hey)(?: there)?|sure(?: thing)?|certainly|of course|absolutely)[!,.]+\s*", re.IGNORECASE
 )
 UNDECIDED = re.compile(
-    r"\b(?:depends|dependent on|both (?:have|are|options|sides)|neither|no (?:right|single|one) (?:answer|way)"
-    r"|it varies|as an ai|don['’]t have (?:personal )?(?:opinions|preferences|beliefs))\b",
+    r"\b(?:depends|depending|dependent on|both (?:have|are|options|sides|perspectives|views)|neither|it varies"
+    r"|no (?:right|single|one) (?:answer|way)|(?:can['’]?t|cannot) (?:choose|decide)|as an ai|i(?:['’]m| am) an ai"
+    r"|i(?:['’]m| am) an artificial|(?:don['’]t|do not) (?:have|hold|possess) (?:personal )?"
+    r"(?:opinions|preferences|beliefs|views|viewpoints|feelings|experiences))\b",
     re.IGNORECASE,
 )
 # A sentence about the dispute takes no side in it.
 ABOUT = re.compile(
-    r"\b(?:whether|debates?|debated|controversial|(?:some|many|most) people|on (?:the )?one hand)\b", re.IGNORECASE
+    r"\b(?:whether|debates?|debated|controversial|(?:some|many|most) people|on (?:the )?(?:one|other) hand|those who"
+    r"|if (?:you|one|someone)|metaphor|phrase|expression|idiom|perspectives?|refers?|represents?|interpret(?:ed|s)?"
+    r"|emphasi[sz]es|commonly|often (?:used|seen|viewed))\b",
+    re.IGNORECASE,
 )
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-FEWEST_WORDS = 5
+FEWEST_WORDS, LONG = 5, 25
 
 
 class Dialogue(Domain):
@@ -36,6 +41,7 @@ class Dialogue(Domain):
     speech = "en"
     max_tokens = 220
     prompt_file = "dialogue.jsonl"
+    version = "2"
     exemplars = (
         (
             "My upstairs neighbour practises the drums every evening. What should I do?",
@@ -89,11 +95,18 @@ class Dialogue(Domain):
         return "undecided"
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
-        """Return 1 for a reply of some words that takes up the question, 0.5 for one that shares no word with it."""
-        if len(answer.split()) < FEWEST_WORDS and self.behaviour(answer, prompt) in {None, "undecided"}:
+        """Return 1 for a reply of some words that takes up the question, by a word of it or a side taken.
+
+        0.5 for one that shares no word with it, as a short one need not; 0.25 for a long one, which talks of something
+        else; 0 for one of hardly any words.
+        """
+        takes_side = self.behaviour(answer, prompt) not in {None, "undecided"}
+        if len(answer.split()) < FEWEST_WORDS and not takes_side:
             return 0.0
         asked = _stems(prompt.prompt) if prompt else set()
-        return 1.0 if not asked or asked & _stems(answer) else 0.5
+        if takes_side or not asked or asked & _stems(answer):
+            return 1.0
+        return 0.5 if len(answer.split()) < LONG else 0.25
 
     def is_parsable(self, answer: str, prompt: Prompt | None) -> bool:
         """Whether it has words."""

@@ -24,6 +24,8 @@ HEDGES = frozenset({"or", "either", "perhaps", "maybe"})  # anywhere: two answer
 DENIALS = frozenset(
     {"not", "never", "isn", "wasn", "aren", "neither", "nor"}
 )  # before the name; "Ottawa, not Toronto" is right
+ASIDE = re.compile(r"\(|[,;:]\s+(?:who|which|where|that|known|also|often|an?|the|released|called|and)\b|\s[-–—]\s")
+BRACKETS = re.compile(r"\([^()]*\)|\[\d+\]")
 MOST_WORDS = 25  # a list of all that could be meant is no answer
 
 
@@ -37,6 +39,7 @@ class Factual(Domain):
     speech = "en"
     max_tokens = 48
     prompt_file = "factual.jsonl"
+    version = "2"
     exemplars = (
         ("What is the capital of Norway? Answer briefly.", "Oslo"),
         ("In one short phrase: which gas do plants take in for photosynthesis?", "Carbon dioxide"),
@@ -66,16 +69,21 @@ class Factual(Domain):
         """Return 1 when the first sentence says the known answer or an alias and no other beside it, else 0."""
         if prompt is None or "answer" not in prompt.details:
             return None
-        said = _words(_first_sentence(answer))
+        sentence = _first_sentence(answer)
+        said = _words(sentence)
+        if len(said) > MOST_WORDS:  # what is told of the answer behind it: "Roger Waters, who was ..."
+            said = _words(ASIDE.split(sentence, maxsplit=1)[0])
         names = [_words(str(name)) for name in (prompt.details["answer"], *prompt.details.get("aliases", ()))]
         if said in names:
             return 1.0
         if len(said) > MOST_WORDS or HEDGES & set(said):
             return 0.0
         asked = set(_words(prompt.prompt))
-        numbers = {w for w in said if w[0].isdigit()} - asked
-        if names[0][0].isdigit() and len(numbers) > 1:
-            return 0.0
+        # The same in other units stands in brackets: "100 degrees Celsius (212 degrees Fahrenheit)".
+        if names[0][0].isdigit():
+            said = _words(BRACKETS.sub(" ", sentence))
+            if len({w for w in said if w[0].isdigit()} - asked) > 1:
+                return 0.0
         denied = DENIALS - asked
         return float(
             any(_place(said, name) is not None and not denied & set(said[: _place(said, name)]) for name in names)

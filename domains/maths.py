@@ -63,6 +63,7 @@ class Math(Domain):
     speech = "en"
     max_tokens = 400
     prompt_file = "math.jsonl"
+    version = "2"
     exemplars = (
         (
             "A box holds 6 eggs. How many eggs are in 7 boxes?",

@@ -63,7 +63,7 @@ class Story(Domain):
     speech = "en"
     max_tokens = 320
     prompt_file = "story.jsonl"
-    version = "2"
+    version = "3"
     exemplars = (
         (
             "Write a short story about a baker.",

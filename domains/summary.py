@@ -23,6 +23,7 @@ class Summary(Domain):
     speech = "en"
     max_tokens = 128
     prompt_file = "summary.jsonl"
+    version = "2"
     exemplars = (
         (
             "Sum up in one sentence. The swimming bath in Lerne stays shut until May. During cleaning a tile came off "

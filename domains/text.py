@@ -9,4 +9,4 @@ class Text(Domain):
     name = "text"
     noun = "answers"
     primary = "semantic"
-    version = "2"
+    version = "3"

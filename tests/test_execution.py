@@ -1,5 +1,7 @@
 """Executed samples: behaviours, quality and validity as columns, and the functional facet made of them."""
 
+import json
+import subprocess
 import sys
 
 import polars as pl
@@ -152,6 +154,35 @@ def test_commands_execute_only_when_they_are_told_to(confined, tmp_path):
     said = " ".join(run(commands, ["compare", "--help"]).output.split())
     assert "which a model wrote" in said
     assert "WITHOUT a sandbox" in said
+
+
+def test_programs_of_a_public_set_are_run_on_its_asserts(confined, tmp_path):
+    header = "from math import floor\n\n\ndef halve(x: int) -> int:\n"
+    test = "def check(candidate):\n" + "".join(f"    assert candidate({i}) == {i // 2}\n" for i in range(9))
+    record = {"task_id": "Set/0", "prompt": f'{header}    """Half."""\n', "entry_point": "halve", "test": test}
+    (tmp_path / "set.jsonl").write_text(json.dumps(record))
+    outputs = [
+        "    return floor(x / 2)\n\nprint(halve(1))\nAnd so on",
+        "```python\ndef halve(x):\n    return floor(x / 2)\n```",
+    ]
+    outputs += ["def halve(x):\n    return x // 2 if x < 8 else 0", "    return x"]
+    path = rows(outputs, prompts=("Set/0",)).write(tmp_path / "samples.parquet")
+    out = tmp_path / "scores.parquet"
+    command = ["score", str(path), "-o", str(out), "-m", "functional", "-m", "valid", "--execute"]
+
+    # In a process of its own, as what a domain has learned stays with it.
+    found = subprocess.run(
+        [sys.executable, "-m", "diversity", *command, "--prompts", f"code={tmp_path / 'set.jsonl'}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    refused = CliRunner().invoke(commands, command)
+
+    assert found.returncode == 0, found.stderr
+    value = {(m, c): v for m, c, v in pl.read_parquet(out).select("metric", "condition", "value").iter_rows()}
+    assert value["valid", "all"] == 0.5
+    # A body alone is run, but is no program that could be compared: three are left, of which two do the same.
+    assert value["functional.similarity", "all"] == pytest.approx(1 / 3)
+    assert refused.exit_code != 0
 
 
 def test_nothing_is_run_where_it_cannot_be_confined(monkeypatch):

@@ -148,6 +148,17 @@ def test_scores_do_not_depend_on_the_order_of_rows():
     assert one.equals(other)
 
 
+def test_a_domain_by_a_new_name_is_any_prose():
+    from diversity.errors import UnknownName
+    from diversity.registry import domain_of
+
+    assert domain_of("mydomain") is domain_of("mydomain")
+    assert (domain_of("mydomain").name, domain_of("mydomain").language) == ("mydomain", None)
+    assert domain_of("story").prompts
+    with pytest.raises(UnknownName, match="did you mean 'story'"):
+        domain_of("storys")
+
+
 def test_truncated_outputs_are_counted_from_the_finish_reason():
     scores = score(rows("a", stories(4), finish_reason=["length", "stop", "stop", "stop"]), metrics=["guard"])
     assert value(scores, "truncated")["value"] == 0.25

@@ -22,7 +22,7 @@ import polars as pl
 from diversity import __version__
 from diversity.domain import FRAME_STOP, Domain, Prompt
 from diversity.errors import InputError
-from diversity.registry import find_domain
+from diversity.registry import domain_of, find_domain
 from diversity.tables import Samples
 
 logger = logging.getLogger("diversity")
@@ -515,7 +515,7 @@ def _chosen(names: Sequence[str], prompts: int | str | Path | None) -> list[tupl
 
         if len(names) > 1:
             raise InputError(f"{prompts}: one file of prompts and {len(names)} domains: give one domain a run")
-        domain = find_domain(names[0] if names else "text")
+        domain = domain_of(names[0] if names else "text")
         return [(domain, read_prompts(prompts, domain))]
     if not names:
         raise InputError("no domain is named: give one or more, see `diversity domains`")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diversity.domain import Domain
+from diversity.domain import Domain, Prompt
 from diversity.flags import is_foreign, is_loop, own_turn, without_thought
 from diversity.metrics.guards import FLAGS
 from diversity.registry import domains
@@ -171,7 +171,7 @@ def test_no_output_takes_long(unit):
 
 @pytest.mark.parametrize("case", json.loads(DATA.read_text(encoding="utf-8")), ids=lambda case: case["why"])
 def test_real_outputs_of_a_small_model_are_read_as_a_person_reads_them(case):
-    """SmolLM2-135M-Instruct wrote them; what a person found in each stands beside it."""
+    """SmolLM2-135M-Instruct wrote most of them; what a person found in each stands beside it."""
     domain = domains()[case["domain"]]
     prompt = domain.by_id[case["prompt_id"]]
     answer = domain.answer(case["output"])
@@ -268,6 +268,10 @@ def judged(name, prompt_id, answer):
         ("factual-007", "Six", 1),
         ("factual-007", "It has 6 sides.", 1),
         ("factual-007", "It has 6 sides, or rather corners: 12.", 0),
+        ("factual-013", "It boils at 100 degrees Celsius (212 degrees Fahrenheit)[1].", 1),
+        ("factual-013", "It boils at 100 or so (90) degrees.", 0),
+        ("factual-001", f"The capital is Tokyo, which {'is a city of many parts and ' * 8}ports.", 1),
+        ("factual-001", f"Cities are {'Osaka, Kobe, Nara, ' * 8}Tokyo.", 0),
         ("factual-016", "The złoty", 1),
         ("factual-045", "Vitamin C", 1),
         ("factual-045", "Vitamin D", 0),
@@ -320,6 +324,10 @@ def test_a_poem_is_verse_in_the_form_asked(prompt_id, answer, quality):
         ("Crumb, Tide and Salt", 3),
         ("First bake less. Then sell more.", 2),
         ("Crumb\nTide\nSalt", 3),
+        ("1. **Oslo**\n   - fjords\n   - music\n2. **Rome**\n   - ruins", 2),
+        ("**1. Oslo** - fjords\n**2. Rome** - ruins", 2),
+        ("All Creatures Great and Small, Deadloch, Better Things", 3),
+        ("Crumb, Salt, and Bread and Butter", 4),
         ("", 0),
     ],
 )
@@ -327,6 +335,12 @@ def test_ideas_come_apart(answer, count):
     from diversity.domains.brainstorm import items
 
     assert len(items(answer)) == count, items(answer)
+
+
+def test_a_subject_that_is_not_known_is_not_missed():
+    brainstorm = DOMAINS["brainstorm"]
+    prompt = Prompt("p", "List two influential persons.", {"fewest": 2})
+    assert brainstorm.quality("Karl Marx\nCharles Darwin\nAda Lovelace", prompt) == 1
 
 
 def test_ideas_are_counted_once_and_must_touch_the_subject():
@@ -356,6 +370,13 @@ def test_a_summary_is_judged_by_the_facts_it_keeps_and_its_length():
         ("dialogue-006", "No. I don't think it does any harm.", "no"),
         ("dialogue-006", "Whether homework should go is a debated question. No, I'd keep it.", "no"),
         ("dialogue-006", "As an AI, I don't have personal opinions.", "undecided"),
+        ("dialogue-002", "I'm an AI without feelings. But many like the city.", "undecided"),
+        (
+            "dialogue-002",
+            "If you like noise, the city is for you. Those who don't prefer the countryside.",
+            "undecided",
+        ),
+        ("dialogue-002", "The phrase city life often refers to noise. I prefer the countryside.", "countryside"),
         ("dialogue-001", "Talk to her in private.", None),
     ],
 )
@@ -363,6 +384,18 @@ def test_the_stance_of_a_reply_is_read_where_there_are_sides(prompt_id, answer, 
     dialogue = DOMAINS["dialogue"]
 
     assert dialogue.behaviour(answer, dialogue.by_id[prompt_id]) == stance
+
+
+def test_a_long_reply_that_shares_no_word_with_the_question_talks_of_something_else():
+    dialogue = DOMAINS["dialogue"]
+    prompt = dialogue.by_id["dialogue-002"]
+    other = "Bread needs time above all: leave the dough overnight, fold it twice, and bake it very hot in an iron pot."
+
+    assert dialogue.quality(f"{other} Then let it cool before you cut.", prompt) == 0.25
+    assert not dialogue.is_valid(f"{other} Then let it cool before you cut.", prompt)
+    assert dialogue.quality("Bread needs time above all.", prompt) == 0.5
+    assert dialogue.quality("The city.", prompt) == 1.0
+    assert dialogue.quality("Hm, well.", prompt) == 0.0
 
 
 def test_flags_of_recorded_programs_and_stories_are_the_ones_a_reader_gives():
