@@ -162,18 +162,18 @@ def _frontier(
     for side in ("pre", "post"):
         own = sorted((p for p in points if p.side == side), key=lambda p: (p.temperature is None, p.temperature))
         similar, valid_share = _values(own, rows), _values(own, valid)
-        for i, point in enumerate(own):
-            count = similar.shape[1]
+        count = similar.shape[1]
+        for i, point in enumerate(own if count else ()):
             row: dict[str, Any] = {
                 "side": side,
                 "checkpoint": point.checkpoint,
                 "temperature": point.temperature,
                 "n_prompts": count,
             }
-            row |= dict.fromkeys(("effective", "low", "high", "validity", "validity_low", "validity_high"))
-            if count:
-                row["effective"] = float(effective(similar[i].mean(), m))
-                row["validity"] = float(valid_share[i].mean()) if valid_share.size else None
+            row |= dict.fromkeys(("low", "high", "validity", "validity_low", "validity_high"))
+            row["effective"] = float(effective(similar[i].mean(), m))
+            if valid_share.size:
+                row["validity"] = float(valid_share[i].mean())
             if count > 1:
                 # Against answers that share nothing, whose effective number is m itself.
                 low, high = both_scales(np.zeros(count), similar[i], m=m, **options)[0].interval
@@ -193,11 +193,12 @@ def _equivalent(points: Sequence[_Point], rows: pl.DataFrame, settings: Mapping[
     (post,) = (p for p in points if p.side == "post" and p.is_own)
     values = _values([*pre, post], rows)
     temperatures = np.array([p.temperature for p in pre], dtype=float)
-    found: dict[str, Any] = {"at": post.temperature, "temperature": None, "low": None, "high": None, "outside": None}
-    if values.shape[1] > 1:
-        options = {"m": settings["m"], "replicates": settings["replicates"], "seed": settings["seed"]}
-        found |= equivalent(temperatures, values[:-1], values[-1], **options)
-    return found | {
+    if values.shape[1] < 2:
+        return None
+    options = {"m": settings["m"], "replicates": settings["replicates"], "seed": settings["seed"]}
+    return {
+        "at": post.temperature,
+        **equivalent(temperatures, values[:-1], values[-1], **options),
         "n_prompts": values.shape[1],
         "lowest": float(temperatures[0]),
         "highest": float(temperatures[-1]),

@@ -233,7 +233,7 @@ def _losses(row: Row) -> str:
     if not row["drop_out"] or row["bound_low"] is None:
         return said
     low, high = percent(row["bound_low"]), percent(row["bound_high"])
-    return f"{said} So many may matter: had all of them shifted as far as can be, the change were {low} to {high} %."
+    return f"{said} So many may matter: whatever they hide, the change lies between {low} and {high} %."
 
 
 def _under(condition: str) -> str:

@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from diversity.reports.sentences import marks, paragraph, qualifiers, runs_sentence, sentence, sides
+from diversity.reports.sentences import (
+    marks,
+    paragraph,
+    qualifiers,
+    runs_sentence,
+    sentence,
+    sides,
+    what_would_change,
+)
 from diversity.shift import Shift
 
 Row = dict[str, Any]
@@ -175,3 +183,88 @@ def test_two_checkpoints_of_one_stage_are_not_called_before_and_after(make_shift
 
 def test_a_shift_without_recorded_sampling_has_sides(make_shift: Callable[..., Shift]) -> None:
     assert sides(replace(make_shift(), provenance={})) == ("before tuning", "after")
+
+
+@pytest.mark.parametrize(
+    ("condition", "confound", "sign", "mark"),
+    [
+        (
+            "format-stripped",
+            "formatting",
+            "With markdown taken out the verdict is not reached.",
+            "lost without markdown",
+        ),
+        (
+            "untruncated",
+            "truncation",
+            "On outputs that ended by themselves the verdict is not reached.",
+            "lost on finished outputs only",
+        ),
+    ],
+)
+def test_markdown_and_truncation_are_named_like_the_others(
+    make_row: MakeRow, condition: str, confound: str, sign: str, mark: str
+) -> None:
+    assert qualifiers(make_row(lost_under=[condition], runs="")) == [sign]
+    assert marks(make_row(lost_under=[condition])) == [mark]
+    (said,) = qualifiers(make_row(confounded_by=[condition], runs=""))
+    assert said.startswith(f"Confounded by {confound}: ")
+
+
+def test_a_shift_that_copies_carry_is_a_finding_and_no_confound(make_row: MakeRow) -> None:
+    row = make_row(lost_under=["deduplicated"], runs="")
+    assert qualifiers(row) == [
+        "Carried by exact copies: with equal answers counted once a prompt the verdict is not reached."
+    ]
+    assert marks(row) == ["carried by exact copies"]
+
+
+def test_prompts_that_do_not_shift_alike_are_told_with_those_that_drive_it(make_row: MakeRow) -> None:
+    row = make_row(
+        heterogeneous=True, clearly_narrowed=0.2, clearly_widened=0.04, drivers=["p1", "p2", "p3", "p4"], runs=""
+    )
+    said = "The prompts do not shift alike: 20 % clearly narrowed and 4 % clearly widened"
+    assert qualifiers(row) == [f"{said}, most of all p1, p2, p3."]
+    assert qualifiers(row | {"drivers": []}) == [f"{said}."]
+
+
+def test_many_lost_prompts_are_told_with_what_they_could_hide(make_row: MakeRow) -> None:
+    row = make_row(prompts_lost=6, drop_out=True, bound_low=-0.6, bound_high=0.12, runs="")
+    assert qualifiers(row) == [
+        "6 prompts lost: one side has no score there. So many may matter: whatever they hide, the change lies "
+        "between −60 and +12 %."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "The data exclude a narrowing beyond −38 % and any widening."),
+        (
+            {"lost_under": ["valid"], "confounded_by": ["length-matched"]},
+            "The data exclude a narrowing beyond −38 % and any widening. It does not hold with all answers cut to one "
+            "length or on valid answers only.",
+        ),
+        (
+            {"verdict": "no material change", "excluded_narrowing": -0.05, "excluded_widening": 0.03},
+            "A margin within what is left would change it: the data exclude a narrowing beyond −5 % and a widening "
+            "beyond +3 %.",
+        ),
+        (
+            {
+                "verdict": "inconclusive",
+                "prompts_to_decide": 90,
+                "excluded_narrowing": -0.21,
+                "excluded_widening": 0.09,
+            },
+            "About 90 prompts would decide it, were the estimate right, and there are 24. The data exclude a narrowing "
+            "beyond −21 % and a widening beyond +9 %.",
+        ),
+        (
+            {"verdict": "inconclusive", "n_prompts": 1, "excluded_narrowing": None, "excluded_widening": None},
+            "1 prompt is too few for a verdict, 10 the least. The data exclude no shift, however large.",
+        ),
+    ],
+)
+def test_what_would_change_a_verdict(make_row: MakeRow, given: Row, said: str) -> None:
+    assert what_would_change(make_row(**given)) == said
