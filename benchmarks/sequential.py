@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from diversity.sequential import Looks, judged
+from diversity.stats import REPLICATES
 
 ANSWERS, MARGIN = 16, 0.10
 
@@ -53,7 +54,7 @@ def population(rng, shape, shift):
     return before, after(low), truth(low)
 
 
-def rates(shape, shift, prompts, runs, *, looks=4, replicates=1000, seed=0):
+def rates(shape, shift, prompts, runs, *, looks=4, replicates=REPLICATES, seed=0):
     """Shares of runs with each verdict, of final intervals that hold the truth, and prompts used of those allowed."""
     rng = np.random.default_rng([seed, prompts, round(1000 * abs(shift))])
     before, after, truth = population(rng, shape, shift)

@@ -148,10 +148,15 @@ class Together:
         found = compare(before, self.scores[j], **options)
         return found if self.samples is None else illustrated(found, self.samples)
 
-    def stage(self, i: int) -> str:
-        """Name the stage of a checkpoint: what was recorded of it, else its name."""
-        sampling = self.scores[i].provenance.get("sampling") or {}
-        return str((sampling.get(self.names[i]) or {}).get("stage") or self.names[i])
+    @property
+    def stages(self) -> list[str]:
+        """The stage of each checkpoint: what was recorded of it, else its name; unlike each other."""
+        known = [
+            (s.provenance.get("sampling") or {}).get(name) or {}
+            for s, name in zip(self.scores, self.names, strict=True)
+        ]
+        stages = [str(own.get("stage") or name) for own, name in zip(known, self.names, strict=True)]
+        return [f"{s} ({name})" if stages.count(s) > 1 else s for s, name in zip(stages, self.names, strict=True)]
 
     def similarities(self, condition: str = ALL) -> Iterator[tuple[tuple[str, str], Array]]:
         """Give (domain, facet) and the similarities, of shape (prompts, checkpoints); two prompts or more."""
@@ -483,7 +488,7 @@ def trajectory(
     )
     options: dict[str, Any] = {"margin": margin, "seed": seed, "allow_settings_differ": allow_settings_differ}
     shifts = {pair: together.shift(*pair, **options) for pair in pairs}
-    labels = [together.stage(k) for k in range(stages)]
+    labels = together.stages
     settings = shifts[0, 1].settings
     measured = dict(together.similarities())
     claims = [
@@ -553,7 +558,7 @@ def levels_of(
 ) -> pl.DataFrame:
     """The effective number of each checkpoint with its interval over prompts."""
     rows = []
-    m = settings.get("m", REFERENCE_SIZE)
+    m, stages = settings.get("m", REFERENCE_SIZE), together.stages
     for (domain, facet), similarities in measured.items():
         for place, name in enumerate(together.names):
             found = contrast(similarities[:, [place]], (1.0,), **bootstrap(settings))
@@ -564,7 +569,7 @@ def levels_of(
                     "facet": facet,
                     "place": place,
                     "name": name,
-                    "stage": together.stage(place),
+                    "stage": stages[place],
                     "n_prompts": found.n,
                     "effective": math.exp(found.estimate),
                     "ci_low": low,

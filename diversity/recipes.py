@@ -154,7 +154,7 @@ def recipe(
         As `compare`; fewer than two pairs.
     """
     if len(pairs) < 2:
-        raise InputError(f"a recipe of {len(pairs)} runs: give two pairs or more, or compare one")
+        raise InputError(f"a recipe needs two runs or more, and {len(pairs)} is given: give more, or compare the one")
     sides: list[Side] = []
     places: list[tuple[int, int]] = []
     for pair in pairs:

@@ -124,6 +124,11 @@ def test_a_prompt_that_one_stage_has_no_score_for_counts_in_no_comparison(stages
     assert set(found.verdicts()["prompts_lost"]) == {1}
 
 
+def test_two_checkpoints_of_one_stage_are_told_apart_by_name(stages):
+    twice = [*stages[:2], scores("other", similar(0.4, seed=9), stage="sft")]
+    assert diversity.trajectory(twice).stages == ["base", "sft (m-sft)", "sft (other)"]
+
+
 def test_two_checkpoints_are_no_trajectory(stages):
     with pytest.raises(InputError, match="three or more"):
         diversity.trajectory(stages[:2])

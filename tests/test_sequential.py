@@ -198,7 +198,7 @@ def test_error_rates_of_the_sequential_rule(shape, shift):
     from sequential import rates
 
     for prompts in (24, 96):
-        said, covered, _ = rates(shape, shift, prompts, 1000)
+        said, covered, _ = rates(shape, shift, prompts, 1000, replicates=2000)
         # 5 % plus three standard errors of 1,000 runs.
         false = said.get("widened", 0) + said.get("narrowed", 0) if shift == 0 else said.get("no material change", 0)
         assert false <= 0.071
