@@ -68,7 +68,7 @@ def paragraphs(shift: Shift) -> list[str]:
             "turned round there is marked confounded."
         )
     if shift.frontier:
-        at = sorted({row["temperature"] for row in shift.frontier})
+        at = sorted({row["temperature"] for row in shift.frontier if row["temperature"] is not None})
         told.append(
             f"Both checkpoints were also sampled at temperatures {', '.join(f'{t:g}' for t in at)}; the temperature at "
             "which the one is as diverse as the other was read between them, with its interval over prompts."
