@@ -536,84 +536,6 @@ def _say_look(row: Mapping[str, Any]) -> None:
     )
 
 
-def _factor(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, list[str]]:
-    """NAME=LEVEL,LEVEL."""
-    name, sign, levels = value.partition("=")
-    if not sign or not name or not all(levels.split(",")):
-        raise click.BadParameter(f"'{value}' is not NAME=LEVEL,LEVEL, as in template=plain,chat", ctx, parameter)
-    return name, levels.split(",")
-
-
-@commands.command()
-@click.argument("cells", metavar="CELL...", nargs=-1, required=True)
-@click.option("--rows", default="checkpoint=pre,post", show_default=True, callback=_factor, metavar="NAME=LEVEL,LEVEL")
-@click.option(
-    "--columns", default="template=plain,chat", show_default=True, callback=_factor, metavar="NAME=LEVEL,LEVEL"
-)
-@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result as JSON.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
-@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the effects as Markdown.")
-@click.option("--json", "as_json", is_flag=True, help="Print the effects as JSON.")
-@click.option(
-    "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: headlines]"
-)
-@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
-@click.option("--allow-settings-differ", is_flag=True, help="Compare although top-p or the token limit differ.")
-@_execute
-def factorial(
-    cells: tuple[str, ...],
-    rows: tuple[str, list[str]],
-    columns: tuple[str, list[str]],
-    out: Path | None,
-    html: Path | None,
-    markdown: Path | None,
-    as_json: bool,
-    metrics: tuple[str, ...],
-    margin: float,
-    seed: int,
-    embedding_model: str | None,
-    allow_settings_differ: bool,
-    execute: str | None,
-) -> None:
-    """Tell two factors apart: what comes with the chat template or the temperature, what with the weights.
-
-    The CELLs are samples as `compare` takes them, row by row: every level of the columns for the first level of the
-    rows, then for the next.
-
-    \b
-    Examples: diversity factorial runs/pre-plain runs/pre-chat runs/post-plain runs/post-chat
-              diversity factorial "runs/pre:NAME T=0.6" "runs/pre:NAME T=1" "runs/post:NAME T=0.6" "runs/post:NAME T=1"
-                  --columns temperature=0.6,1
-    """
-    from itertools import product
-
-    from diversity import factorial as measure
-    from diversity.sequential import HEADLINES
-
-    grid = list(product(rows[1], columns[1]))
-    if len(cells) != len(grid):
-        raise click.UsageError(
-            f"{len(rows[1])} rows and {len(columns[1])} columns have {len(grid)} cells, and {len(cells)} are given",
-            click.get_current_context(),
-        )
-    sides = [_side(each) for each in cells]
-    with _progress() as progress:
-        found = measure(
-            dict(zip(grid, sides, strict=True)),
-            factors=(rows[0], columns[0]),
-            metrics=metrics or HEADLINES,
-            embedder=embedding_model,
-            margin=margin,
-            seed=seed,
-            allow_settings_differ=allow_settings_differ,
-            execute=execute or False,
-            progress=progress,
-        )
-    _deliver(found, out, html, markdown, as_json=as_json)
-
-
 def _side(given: str) -> Samples | Scores:
     """Read one side; FILE:CHECKPOINT picks one checkpoint of several."""
     import polars as pl
@@ -756,6 +678,84 @@ def plan(
     )
     for line in advice(found):
         click.echo(line)
+
+
+def _factor(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, list[str]]:
+    """NAME=LEVEL,LEVEL."""
+    name, sign, levels = value.partition("=")
+    if not sign or not name or not all(levels.split(",")):
+        raise click.BadParameter(f"'{value}' is not NAME=LEVEL,LEVEL, as in template=plain,chat", ctx, parameter)
+    return name, levels.split(",")
+
+
+@commands.command()
+@click.argument("cells", metavar="CELL...", nargs=-1, required=True)
+@click.option("--rows", default="checkpoint=pre,post", show_default=True, callback=_factor, metavar="NAME=LEVEL,LEVEL")
+@click.option(
+    "--columns", default="template=plain,chat", show_default=True, callback=_factor, metavar="NAME=LEVEL,LEVEL"
+)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the effects as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print the effects as JSON.")
+@click.option(
+    "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: headlines]"
+)
+@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
+@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--allow-settings-differ", is_flag=True, help="Compare although top-p or the token limit differ.")
+@_execute
+def factorial(
+    cells: tuple[str, ...],
+    rows: tuple[str, list[str]],
+    columns: tuple[str, list[str]],
+    out: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    metrics: tuple[str, ...],
+    margin: float,
+    seed: int,
+    embedding_model: str | None,
+    allow_settings_differ: bool,
+    execute: str | None,
+) -> None:
+    """Tell two factors apart: what comes with the chat template or the temperature, what with the weights.
+
+    The CELLs are samples as `compare` takes them, row by row: every level of the columns for the first level of the
+    rows, then for the next.
+
+    \b
+    Examples: diversity factorial runs/pre-plain runs/pre-chat runs/post-plain runs/post-chat
+              diversity factorial "runs/pre:NAME T=0.6" "runs/pre:NAME T=1" "runs/post:NAME T=0.6" "runs/post:NAME T=1"
+                  --columns temperature=0.6,1
+    """
+    from itertools import product
+
+    from diversity import factorial as measure
+    from diversity.sequential import HEADLINES
+
+    grid = list(product(rows[1], columns[1]))
+    if len(cells) != len(grid):
+        raise click.UsageError(
+            f"{len(rows[1])} rows and {len(columns[1])} columns have {len(grid)} cells, and {len(cells)} are given",
+            click.get_current_context(),
+        )
+    sides = [_side(each) for each in cells]
+    with _progress() as progress:
+        found = measure(
+            dict(zip(grid, sides, strict=True)),
+            factors=(rows[0], columns[0]),
+            metrics=metrics or HEADLINES,
+            embedder=embedding_model,
+            margin=margin,
+            seed=seed,
+            allow_settings_differ=allow_settings_differ,
+            execute=execute or False,
+            progress=progress,
+        )
+    _deliver(found, out, html, markdown, as_json=as_json)
 
 
 @commands.command()

@@ -74,7 +74,8 @@ class Factorial(Design):
         factor, averaged over the other), "simple" (of one factor at one level of the other) or "interaction" (how much
         a simple effect differs from one at the first level). `shift` is on the scale of the log effective number,
         where the main effects of a 2 x 2 design add up to the total; `share` is the part of the total, null where the
-        interval of the total holds 0. p is adjusted over totals, main effects and interactions of all answers.
+        two run against each other or the interval of the total holds 0. p is adjusted over totals, main effects and
+        interactions of all answers.
     levels : polars.DataFrame
         One row a domain x facet x cell: its effective number with a 95 % interval over prompts.
     settings : dict
@@ -203,7 +204,9 @@ def factorial(
             signature = signed[domain, facet].replace("|cond:all|", f"|cond:{condition}|")
             found = {e.label: contrast(similarities, e.weights, **bootstrap(settings)) for e in design}
             whole = found["total"]
-            is_known = len(grid) == 4 and not whole.interval[0] <= 0 <= whole.interval[1]
+            # Effects that run against each other are no parts of what is left of them.
+            mains = [found[e.label].estimate * whole.estimate for e in design if e.kind == "main"]
+            is_known = len(grid) == 4 and min(mains) >= 0 and not whole.interval[0] <= 0 <= whole.interval[1]
             for effect in design:
                 estimate = found[effect.label]
                 rows.append(

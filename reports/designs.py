@@ -269,10 +269,16 @@ def _factorial(design: Any) -> Page:
             "–" if r["p_adjusted"] is None else p_value(r["p_adjusted"]),
             _verdict(r) if r["verdict"] else "",
         ]
-        for r in design.effects.to_dicts()
-        if r["condition"] == "all"
+        for r in verdicts
     ]
     tables = [Table(title="Effects", columns=columns, rows=rows, right=frozenset(columns[3:6]))]
+    columns = ("domain", "facet", "effect at one level of the other factor", "shift (95 %)")
+    rows = [
+        [r["domain"], facet_word(r["facet"]) + (" *" if r["primary"] else ""), r["effect"], _change(r)]
+        for r in design.effects.to_dicts()
+        if r["condition"] == "all" and r["kind"] == "simple"
+    ]
+    tables.append(Table(title="Simple effects", columns=columns, rows=rows, right=frozenset(columns[3:])))
     columns = ("domain", "facet", "cell", "of 16", "95 %")
     cells = ["/".join((a, b)) for a in design.factors[one] for b in design.factors[other]]
     rows = [

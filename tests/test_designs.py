@@ -328,3 +328,8 @@ def test_hostile_names_stay_text_on_the_page():
     found = diversity.trajectory([scores(bad + c, similar(0.2), stage=bad + c) for c in "abc"])
     assert "<script>" not in found.to_html()
     assert "<script>" not in found.to_markdown()
+
+
+def test_effects_that_run_against_each_other_have_no_shares():
+    found = diversity.factorial(cells((8, 5, 9, 6)))
+    assert found.verdicts()["share"].null_count() == found.verdicts().height
