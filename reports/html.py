@@ -310,7 +310,7 @@ def _frontiers(ident: str, domain: str, shift: Shift) -> list[_Frontier]:
                 side,
                 [
                     (
-                        f"{_degrees(r['temperature'])}: {side} at temperature {_degrees(r['temperature'])}, effectively "
+                        f"{(at := _degrees(r['temperature']))}: {side} at temperature {at}, effectively "
                         f"{r['effective']:.1f}, {notation.share(r['validity'])} valid",
                         r["validity"],
                         r["effective"],

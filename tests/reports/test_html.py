@@ -66,9 +66,14 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+PAGES: dict[str, Page] = {}  # read by several tests, changed by none
+
+
 @pytest.fixture(params=["made", "hostile"])
 def page(request: pytest.FixtureRequest, make_shift: MakeShift, hostile_shift: Shift) -> Page:
-    return Page.of(render(make_shift() if request.param == "made" else hostile_shift))
+    if request.param not in PAGES:
+        PAGES[request.param] = Page.of(render(make_shift() if request.param == "made" else hostile_shift))
+    return PAGES[request.param]
 
 
 def test_it_says_what_happened_first(make_shift: MakeShift) -> None:
