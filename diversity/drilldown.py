@@ -256,7 +256,9 @@ def _phrases(words: Sequences, first: int) -> list[list[Any]]:
     taken: list[tuple[str, ...]] = []
     for gram, held in kept:
         # Windows of one long passage overlap; the first stands for them.
-        if len(found) < PHRASES and not any(_overlap(gram, other) for other in taken):
+        if len(found) == PHRASES:
+            break
+        if not any(_overlap(gram, other) for other in taken):
             found.append([" ".join(gram), *held])
             taken.append(gram)
     return found
