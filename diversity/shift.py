@@ -896,8 +896,8 @@ def _spread(own: pl.DataFrame, shift: float, m: int) -> dict[str, Any]:
     noise = (known.select("pre_se", "post_se").fill_null(math.nan).to_numpy() ** 2).sum(axis=1)
     down, up = beyond_noise(pre - post, noise)
     pulls = influence(pre, post, m=m) * np.sign(shift)
-    # Without knowledge of its noise a prompt is taken as it is.
-    carries = np.where(np.isfinite(noise), down if shift < 0 else up, (pre - post) * shift > 0)
+    # Where no prompt's noise is known, each is taken as it is.
+    carries = (down if shift < 0 else up) if np.isfinite(noise).any() else (pre - post) * shift > 0
     order = np.lexsort((known["prompt_id"].to_numpy(), -pulls))
     return {
         "heterogeneous": is_heterogeneous(pre - post, noise),
