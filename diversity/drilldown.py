@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from diversity.errors import InputError
 from diversity.registry import FACETS, domain_of, find_metric
-from diversity.views import Answers, Picked, Undefined
+from diversity.views import Answers, Picked, Sequences, Undefined
 
 SAME = 0.5  # mean similarity from which two groups of answers are one
 NEAR = 0.8  # lexical similarity from which an output is folded into an earlier one, as in `near_duplicates`
@@ -158,8 +158,8 @@ def looked_at(sides: Sequence[Answers], places: Sequence[int], count: int) -> En
     for at, earlier in enumerate(_repeats(lexical, first)):
         if earlier is not None:
             entry["repeats"][places[at]] = places[earlier]
-    words = [[word.lower() for word in item] for item in both.words.items]
-    entry["phrases"], entry["openings"] = _phrases(words, first), _openings(words, first)
+    words = both.words.mapped(str.lower)
+    entry["phrases"], entry["openings"] = _phrases(words, first), _openings(words.items, first)
     entry |= _map(both, places, count) | _forms(both, places, count)
     if both.behaviours is not None:
         # A hash says nothing to a reader; the groups of the functional facet say the same.
@@ -225,39 +225,43 @@ def _repeats(similarity: Any, first: int) -> Iterator[int | None]:
         yield earlier
 
 
-def _phrases(words: Sequence[Sequence[str]], first: int) -> list[list[Any]]:
+def _phrases(words: Sequences, first: int) -> list[list[Any]]:
     """Runs of words that several outputs share, the most shared first; none lies inside a longer one as frequent."""
-    sizes = first, len(words) - first
+    sizes = first, len(words.lengths) - first
     least = [max(3, math.ceil(size / 4)) for size in sizes]
+    tokens, vocabulary = words.grams(1).ids, words.vocabulary
     kept: list[tuple[tuple[str, ...], tuple[int, int]]] = []
+    covered: dict[tuple[str, ...], int] = {}  # every part of a kept phrase, and how many outputs have that phrase
     for order in range(LONGEST_PHRASE, SHORTEST_PHRASE - 1, -1):
-        counts = [_holders(words[:first], order), _holders(words[first:], order)]
-        for gram in dict.fromkeys([*counts[0], *counts[1]]):
-            held = counts[0][gram], counts[1][gram]
-            if held[0] < least[0] and held[1] < least[1]:
-                continue
+        grams, cells = words.grams(order), words.cells(order)
+        is_pre = cells.owners < first
+        pre, post = (np.bincount(cells.ids[own], minlength=grams.distinct) for own in (is_pre, ~is_pre))
+        shared = np.flatnonzero((pre >= least[0]) | (post >= least[1]))
+        starts = grams.sorted_starts[np.searchsorted(grams.sorted_ids, shared)]
+        for at in np.argsort(starts, kind="stable"):
+            gram = tuple(vocabulary[token] for token in tokens[starts[at] : starts[at] + order])
+            held = int(pre[shared[at]]), int(post[shared[at]])
             # Signs alone say nothing, and a phrase inside a longer one adds nothing unless more outputs have it.
             if sum(word[0].isalnum() for word in gram) < SHORTEST_PHRASE:
                 continue
-            if not any(_inside(gram, longer) and sum(held) <= sum(more) + 1 for longer, more in kept):
-                kept.append((gram, held))
+            if sum(held) <= covered.get(gram, -1) + 1:
+                continue
+            kept.append((gram, held))
+            for size in range(SHORTEST_PHRASE, order):
+                for start in range(order - size + 1):
+                    part = gram[start : start + size]
+                    covered[part] = max(covered.get(part, 0), sum(held))
     kept.sort(key=lambda k: (-max(h / max(s, 1) for h, s in zip(k[1], sizes, strict=True)), -len(k[0]), k[0]))
     found: list[list[Any]] = []
     taken: list[tuple[str, ...]] = []
     for gram, held in kept:
         # Windows of one long passage overlap; the first stands for them.
-        if len(found) < PHRASES and not any(_overlap(gram, other) for other in taken):
+        if len(found) == PHRASES:
+            break
+        if not any(_overlap(gram, other) for other in taken):
             found.append([" ".join(gram), *held])
             taken.append(gram)
     return found
-
-
-def _holders(texts: Sequence[Sequence[str]], order: int) -> Counter[tuple[str, ...]]:
-    """How many texts have each run of so many words."""
-    counts: Counter[tuple[str, ...]] = Counter()
-    for text in texts:
-        counts.update({tuple(text[i : i + order]) for i in range(len(text) - order + 1)})
-    return counts
 
 
 def _inside(gram: tuple[str, ...], longer: tuple[str, ...]) -> bool:

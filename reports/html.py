@@ -292,18 +292,25 @@ class _Frontier:
     equivalents: list[Row]
 
 
+def _degrees(temperature: float | None) -> str:
+    """Write a temperature; that of samples that record none is unknown."""
+    return "unknown" if temperature is None else f"{temperature:g}"
+
+
 def _frontiers(ident: str, domain: str, shift: Shift) -> list[_Frontier]:
     rows = [r for r in shift.frontier if r["domain"] == domain]
     equivalents = [r for r in shift.equivalents if r["domain"] == domain]
     found = []
     for i, facet in enumerate(dict.fromkeys(r["facet"] for r in rows), 1):
-        own = sorted((r for r in rows if r["facet"] == facet), key=lambda r: (r["side"] != "pre", r["temperature"]))
+        own = sorted(
+            (r for r in rows if r["facet"] == facet), key=lambda r: (r["side"] != "pre", r["temperature"] or 0)
+        )
         sides: list[tuple[str, list[svg.Point]]] = [
             (
                 side,
                 [
                     (
-                        f"{r['temperature']:g}: {side} at temperature {r['temperature']:g}, effectively "
+                        f"{(at := _degrees(r['temperature']))}: {side} at temperature {at}, effectively "
                         f"{r['effective']:.1f}, {notation.share(r['validity'])} valid",
                         r["validity"],
                         r["effective"],

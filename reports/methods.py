@@ -67,6 +67,12 @@ def paragraphs(shift: Shift) -> list[str]:
             f"Every verdict was taken again under the conditions {', '.join(conditions)}; one whose sign "
             "turned round there is marked confounded."
         )
+    if shift.frontier:
+        at = sorted({row["temperature"] for row in shift.frontier if row["temperature"] is not None})
+        told.append(
+            f"Both checkpoints were also sampled at temperatures {', '.join(f'{t:g}' for t in at)}; the temperature at "
+            "which the one is as diverse as the other was read between them, with its interval over prompts."
+        )
     told.append(f"Computed by diversity-shift {shift.provenance.get('package', '')}.".replace(" .", "."))
     return told
 

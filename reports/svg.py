@@ -385,8 +385,10 @@ def scatter(
     counts = count_scale(m)
     scale: Scale | Straight
     if is_share:
-        scale = Straight(0, 1, 0.13, 0.95)
-        ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+        # A frontier lies mostly in one corner: it begins at the tenth below its lowest point.
+        low = max(0.0, math.floor(10 * min(values, default=0.0) - 0.5) / 10) if joined else 0.0
+        scale = Straight(low, 1, 0.13, 0.95)
+        ticks = [low + (1 - low) * i / 4 for i in range(5)]
     else:
         low, high = max(min(values, default=1), 1) / 1.1, max([*values, 2]) * 1.1
         scale = Scale(low, high, 0.13, 0.95)

@@ -79,6 +79,20 @@ def test_scores_and_a_stored_shift_lead_to_the_same_page(run, files, tmp_path):
     assert (tmp_path / "first.html").read_bytes() == (tmp_path / "second.html").read_bytes()
 
 
+def test_outputs_are_left_out_where_asked_and_results_stand_side_by_side(run, files, tmp_path):
+    shift, card = tmp_path / "dpo.json", tmp_path / "card.md"
+    asked = ["compare", *files, "--out", shift, "--outputs", "none", "--model-card", card, *PANEL]
+    assert run(*asked)[0] == 0
+    assert json.loads(shift.read_text())["drilldown"] == []
+    assert card.read_text().startswith("---\nmodel-index:\n")
+    (tmp_path / "grpo.json").write_bytes(shift.read_bytes())
+    page = tmp_path / "side.html"
+    code, table, _ = run("report", shift, tmp_path / "grpo.json", "--html", page)
+    assert code == 0
+    assert "2 results side by side" in table
+    assert "grpo narrowed" in page.read_text()
+
+
 def damaged(frame, kind, path):
     """Write a file of samples with something wrong in it."""
     if kind == "empty file":

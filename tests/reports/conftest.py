@@ -128,6 +128,7 @@ def made_shift(
     outputs: list[str] | None = None,
     prompt: str = "Write a short story about a dog.",
     stages: tuple[str | None, str | None] = ("sft", "post"),
+    sweep: bool = False,
 ) -> Shift:
     """A Shift with the given verdict rows, or with two domains that hold every verdict."""
     rows = rows if rows is not None else every_verdict()
@@ -199,7 +200,24 @@ def made_shift(
         prompts=prompts,
         examples=examples,
         drilldown=drilldown,
+        frontier=FRONTIER if sweep else [],
+        equivalents=EQUIVALENTS if sweep else [],
     )
+
+
+FRONTIER = [
+    {"domain": "story", "facet": "semantic", "side": side, "checkpoint": name, "temperature": t, "n_prompts": 24}
+    | {"effective": d, "low": d - 0.4, "high": d + 0.4, "validity": v, "validity_low": v - 0.03, "validity_high": None}
+    for side, name, rows in (
+        ("pre", PRE, ((0.6, 3.9, 0.97), (0.8, 4.8, 0.95), (1.0, 6.12, 0.92))),
+        ("post", POST, ((0.6, 2.8, 0.99), (1.0, 4.21, 0.97))),
+    )
+    for t, d, v in rows
+]
+EQUIVALENTS = [
+    {"domain": "story", "facet": "semantic", "at": 1.0, "temperature": 0.67, "low": None, "high": 0.79, "outside": None}
+    | {"lowest": 0.6, "highest": 1.0}
+]
 
 
 def looked_at_entry(domain: str, prompt_id: str, texts: list[str]) -> dict[str, Any]:

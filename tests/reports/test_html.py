@@ -66,9 +66,14 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
+PAGES: dict[str, Page] = {}  # read by several tests, changed by none
+
+
 @pytest.fixture(params=["made", "hostile"])
 def page(request: pytest.FixtureRequest, make_shift: MakeShift, hostile_shift: Shift) -> Page:
-    return Page.of(render(make_shift() if request.param == "made" else hostile_shift))
+    if request.param not in PAGES:
+        PAGES[request.param] = Page.of(render(make_shift() if request.param == "made" else hostile_shift))
+    return PAGES[request.param]
 
 
 def test_it_says_what_happened_first(make_shift: MakeShift) -> None:
@@ -250,3 +255,13 @@ def test_beyond_three_domains_the_title_counts_verdicts(make_shift: MakeShift, m
 
 def test_a_confounded_verdict_is_confounded_in_the_title(make_shift: MakeShift, make_row: Callable[..., Any]) -> None:
     assert "<h1>Stories narrowed (confounded)</h1>" in render(make_shift([make_row(confounded_by=["valid"])]))
+
+
+def test_a_sweep_shows_the_frontier_and_the_temperature_that_the_shift_amounts_to(make_shift: MakeShift) -> None:
+    words = Page.of(render(make_shift(sweep=True))).words
+
+    assert "Frontier in meaning over temperatures" in words
+    assert "post at temperature 1 is as diverse as pre at temperature 0.67 (below 0.6 to 0.79)." in words
+    assert re.search(r"post tiny-tuned0\.64\.21|post tiny-tuned0\.6", words)
+    assert "0.6: post at temperature 0.6, effectively 2.8, 99 % valid" in words
+    assert "Frontier" not in Page.of(render(make_shift())).words
