@@ -13,7 +13,6 @@ import os
 import queue
 import selectors
 import shutil
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from diversity.cache import Cache, key_of
 from diversity.errors import InputError, MissingExtra, SandboxRefused
 from diversity.sandbox_runner import ARCHITECTURES
 
@@ -96,7 +96,7 @@ class Sandbox:
     workers : int, optional
         Programs that run at a time. Default: the processors there are.
     cached : bool
-        Whether results are kept in, and taken from, the folder `execution` of the cache.
+        Whether results are kept in, and taken from, the cache; see `diversity.cache`.
 
     Raises
     ------
@@ -143,20 +143,19 @@ class Sandbox:
         for language in languages.difference(LANGUAGES):
             raise InputError(f"programs in '{language[:40]}' are not run: Known: {', '.join(LANGUAGES)}")
         signatures = {language: self.signature([language]) for language in languages}
-        with _Kept.open(signatures if self.cached else None) as kept:
-            found: dict[Program, list[Outcome]] = {}
-            waiting: list[Program] = []
-            for program in dict.fromkeys(programs):
-                known = kept.get(program)
-                if known is None:
-                    waiting.append(program)
-                else:
-                    found[program] = known
-            total = len(found) + len(waiting)
+        keys = {
+            program: key_of(signatures[program.language], program.code, program.entry_point, *program.calls)
+            for program in programs
+        }
+        with Cache("outcomes", is_used=self.cached) as kept:
+            contents = kept.get(keys.values())
+            found = {p: _outcomes(contents[key], p) for p, key in keys.items() if key in contents}
+            waiting = [program for program in keys if program not in found]
+            total = len(keys)
             for program, outcomes, lasting in self._run(waiting):
                 found[program] = outcomes
                 if lasting:
-                    kept.put(program, outcomes)
+                    kept.put({keys[program]: json.dumps(outcomes).encode()})
                 if progress:
                     progress("execute", len(found), total)
         return [found[program] for program in programs]
@@ -604,63 +603,8 @@ def _encoded(value: Any) -> Any:
     return [_encoded(v) for v in value] if isinstance(value, list) else value
 
 
-class _Kept:
-    """Results of earlier runs: a table in the cache, from the hash of program, calls and sandbox to the outcomes.
-
-    A cache that cannot be read or written is none; it never stops a run.
-    """
-
-    def __init__(self, connection: sqlite3.Connection | None, signatures: Mapping[str, str]) -> None:
-        self.connection = connection
-        self.signatures = signatures
-
-    @classmethod
-    def open(cls, signatures: Mapping[str, str] | None) -> Self:
-        """Open the table, or stand for an empty one where nothing is kept."""
-        from diversity.reference import _cache
-
-        if signatures is None:
-            return cls(None, {})
-        try:
-            folder = _cache() / "execution"
-            folder.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(folder / "outcomes.sqlite", timeout=10, isolation_level=None)
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=OFF")
-            connection.execute(
-                "CREATE TABLE IF NOT EXISTS outcomes (key BLOB PRIMARY KEY, outcomes TEXT) WITHOUT ROWID"
-            )
-        except (OSError, RuntimeError, sqlite3.Error):
-            return cls(None, {})
-        return cls(connection, signatures)
-
-    def _key(self, program: Program) -> bytes:
-        content = json.dumps([self.signatures[program.language], program.code, program.entry_point, program.calls])
-        return blake2b(content.encode(), digest_size=16).digest()
-
-    def get(self, program: Program) -> list[Outcome] | None:
-        if self.connection is None:
-            return None
-        try:
-            row = self.connection.execute(
-                "SELECT outcomes FROM outcomes WHERE key = ?", [self._key(program)]
-            ).fetchone()
-            found = [Outcome(str(kind), str(detail)) for kind, detail in json.loads(row[0])] if row else None
-        except (sqlite3.Error, ValueError, TypeError):
-            return None
-        return found if found is not None and len(found) == len(program.calls) else None
-
-    def put(self, program: Program, outcomes: Sequence[Outcome]) -> None:
-        if self.connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                row = [self._key(program), json.dumps(outcomes)]
-                self.connection.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?)", row)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.connection is not None:
-            self.connection.close()
+def _outcomes(content: bytes, program: Program) -> list[Outcome]:
+    """Outcomes of an earlier run, as they were kept."""
+    found = [Outcome(str(kind), str(detail)) for kind, detail in json.loads(content)]
+    assert len(found) == len(program.calls)  # the calls are a part of the key
+    return found

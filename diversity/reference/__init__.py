@@ -13,12 +13,13 @@ import importlib.metadata
 import importlib.util
 import io
 import logging
-import os
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from diversity.cache import folder as folder_of_cache
 
 __all__ = ["NAME", "adapter", "base"]
 
@@ -71,7 +72,7 @@ def base() -> Path:
     gguf = _find_gguf()
     # Size and version are enough to tell one release from another; hashing 98 MB at every call would not be cheap.
     key = f"{gguf.stat().st_size}|{importlib.metadata.version(_PACKAGE)}|{_FORMAT}"
-    folder = _cache() / "reference" / f"{NAME}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    folder = folder_of_cache() / "reference" / f"{NAME}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if folder.is_dir():
         return folder
     _require_converter()
@@ -96,15 +97,6 @@ def base() -> Path:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return folder
-
-
-def _cache() -> Path:
-    """Folder under which the package keeps what can be made again."""
-    if own := os.environ.get("DIVERSITY_CACHE"):
-        return Path(own).expanduser()
-    if xdg := os.environ.get("XDG_CACHE_HOME"):
-        return Path(xdg).expanduser() / "diversity-shift"
-    return Path.home() / ".cache" / "diversity-shift"
 
 
 def _find_gguf() -> Path:
