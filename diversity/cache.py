@@ -99,7 +99,8 @@ class Cache:
             for start in range(0, len(asked), AT_A_TIME):
                 some = asked[start : start + AT_A_TIME]
                 marks = ",".join("?" * len(some))
-                rows = self._table.execute(f"SELECT key, used, CAST(value AS BLOB) FROM kept WHERE key IN ({marks})", some)  # noqa: S608 - marks only
+                query = f"SELECT key, used, CAST(value AS BLOB) FROM kept WHERE key IN ({marks})"  # noqa: S608 - ? only
+                rows = self._table.execute(query, some)
                 stale = []
                 for key, used, value in rows:
                     if value[:SUM] == blake2b(value[SUM:], digest_size=SUM).digest():
