@@ -324,7 +324,11 @@ def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
     what = [
         code_version(),
         [(m.name, m.version) for m in panel.metrics],
-        [(d.name, d.version, type(d).__qualname__, d.prompts) for d in panel.domains.values()],
+        # Prompts that it learned from a user's file have a say in validity too.
+        [
+            (d.name, d.version, type(d).__qualname__, sorted(d.by_id.items(), key=lambda i: i[0]))
+            for d in panel.domains.values()
+        ],
         [panel.conditions, sorted(panel.lean), panel.pairs, panel.is_pooled],
         [(name, sorted(of)) for name, of in sorted(panel.drawn_from.items()) if of is not None],
         semantics.signature,

@@ -129,6 +129,21 @@ def test_other_metrics_conditions_and_outputs_are_not_taken_for_the_same():
     assert not score(changed, metrics=["words"], workers=1).frame.equals(first.frame)
 
 
+@pytest.mark.usefixtures("small_blocks", "cache")
+def test_prompts_that_a_domain_learned_since_have_a_say(monkeypatch):
+    from diversity.domain import Prompt
+    from diversity.registry import find_domain
+
+    story = find_domain("story")
+    monkeypatch.setattr(story, "by_id", dict(story.by_id))
+    first = score(_table(), metrics=["words"], workers=1)
+    calls, real = [], blocks.measure_block
+    monkeypatch.setattr(blocks, "measure_block", lambda *given: calls.append(1) or real(*given))
+    story.learn([Prompt("p01", "another question")])
+    assert score(_table(), metrics=["words"], workers=1).frame.equals(first.frame)
+    assert calls
+
+
 def _dies_once(frame, mark, *rest):
     if not Path(mark).exists() and frame["prompt_id"][0] == "p04":
         Path(mark).touch()
