@@ -26,7 +26,7 @@ example: $(VENV)/.demo ## the demo's report as docs/example-report.html
 	$(BIN)/python docs/make_example.py
 
 test: lint typecheck ## everything that must hold before a change lands
-	$(BIN)/python -m pytest -n 2 --dist loadfile # by file: a file's fixtures are made once
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # by file: a file's fixtures are made once; the slowest first
 
 test-slow: $(VENV)/.dev ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow
