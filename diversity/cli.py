@@ -377,7 +377,7 @@ def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
     These two are one parameter, so that the last one given holds.
     """
     command = click.option(
-        "--prompts",
+        "--prompt-file",
         multiple=True,
         callback=_learn,
         expose_value=False,

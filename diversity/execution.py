@@ -129,7 +129,7 @@ def execute(
     if not rows:
         raise InputError(
             "there is nothing to execute: no row has a prompt of a domain with checks (code): leave out --execute, "
-            "or name the file of prompts, --prompts code=FILE"
+            "or name the file of prompts, --prompt-file code=FILE"
         )
     present = [i for i, program in enumerate(programs) if program.code]
     executed = [NO_PROGRAM] * len(rows)

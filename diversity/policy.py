@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from diversity.errors import InputError, UnknownName
-from diversity.registry import domain_of, find_metric
+from diversity.registry import find_domain, find_metric
 from diversity.registry import metrics as known_metrics
 from diversity.scoring import ALL, CONDITIONS
 from diversity.stats import PROVISIONAL
@@ -304,7 +304,7 @@ class _Reader:
         """Yield the rules of one domain."""
         path = ("domains", name)
         try:
-            domain_of(name)
+            find_domain(name)
         except UnknownName as error:
             raise self.wrong(path, str(error)) from None
         table = self.table(content, path)

@@ -172,7 +172,7 @@ def test_programs_of_a_public_set_are_run_on_its_asserts(confined, tmp_path):
 
     # In a process of its own, as what a domain has learned stays with it.
     found = subprocess.run(
-        [sys.executable, "-m", "diversity", *command, "--prompts", f"code={tmp_path / 'set.jsonl'}"],
+        [sys.executable, "-m", "diversity", *command, "--prompt-file", f"code={tmp_path / 'set.jsonl'}"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     refused = CliRunner().invoke(commands, command)

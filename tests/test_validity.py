@@ -224,7 +224,9 @@ def test_a_metric_of_the_wrong_orientation_and_a_constant_one_are_found_out():
     turned = replace(find_metric("distinct_2"), higher_is="less diverse")
     [found] = directions(MANIPULATIONS[:1], seed=0, n=4, wanted=[turned])
     assert (found.found, found.passed) == ("narrower", False)
-    constant = Check(group="direction", name="constant", cell={"manipulation": "copies"}, found="at its limit")
+    constant = Check(
+        group="direction", name="constant", cell={"manipulation": "copies"}, found="at its limit", nominal="wider"
+    )
     [found] = seen_somewhere([constant])
     assert found.passed is False
 
