@@ -13,7 +13,10 @@ from functools import cached_property
 from typing import Any
 
 from diversity.domain import Domain, Prompt
+from diversity.domains.story import preamble, without_preamble
 from diversity.flags import COMMON, is_foreign
+
+PREAMBLE = preamble(r"(?:answers?|tables?|lists?|objects?|json|bullets?|bullet points)")
 
 QUESTIONS = (
     ("metal", "Which metal is liquid at room temperature?"),
@@ -43,7 +46,7 @@ ROW = re.compile(r"^\s*\|.*\|\s*$")
 RULE = re.compile(r"^\s*\|(?:\s*:?-+:?\s*\|)+\s*$")
 BULLET = re.compile(r"^\s*-\s+\S")
 ANY_BULLET = re.compile(r"^\s*(?:[-*+•]|\d+[.)])\s+\S")
-MARKUP = re.compile(r"^\s*(?:#{1,6}\s|[-*+•]\s|\d+[.)]\s|```|\||>)|\*\*|__|`", re.MULTILINE)
+MARKUP = re.compile(r"^[ \t]*(?:#{1,6}\s|[-*+•]\s|\d+[.)]\s|```|\||>)|\*\*|__|`", re.MULTILINE)
 FENCED = re.compile(r"\A\s*```[a-z]*\n(.*?)\n?```\s*\Z", re.DOTALL | re.IGNORECASE)
 SPANISH = frozenset(COMMON["es"].split())
 ENGLISH = frozenset(COMMON["en"].split())
@@ -84,6 +87,10 @@ class Formats(Domain):
             for key, question in QUESTIONS
             for form, asked in FORMS.items()
         )
+
+    def extract(self, output: str) -> str:
+        """Return the answer without an announcement before it, which no form is held to forbid."""
+        return without_preamble(output, PREAMBLE).strip()
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return the form that an answer has: json, table, list, one-word, markdown or plain."""

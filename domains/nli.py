@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from diversity.domain import Domain, Prompt
+from diversity.domains.story import preamble, without_preamble
 from diversity.errors import InputError
 
+PREAMBLE = preamble(r"(?:answers?|labels?|analysis|reasoning|steps?)")
 LABELS = ("entailment", "contradiction", "neutral")
 
 # The ways of asking. "plain" is what the others are compared with.
@@ -127,6 +129,10 @@ class Nli(Domain):
         return Prompt(
             f"{item['prompt_id']}-{way}", text, {"item": item["prompt_id"], "way": way, "answer": item["label"]}
         )
+
+    def extract(self, output: str) -> str:
+        """Return the reasoning and the label without an announcement before them."""
+        return without_preamble(output, PREAMBLE).strip()
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return the label that an answer decides for, None when it decides for none."""

@@ -51,6 +51,15 @@ def _right(answers: Answers) -> NDArray[np.bool_]:
     return np.asarray(answers.valid, dtype=bool)
 
 
+def _agreement(answers: Answers) -> float:
+    pairs = sum(count * (count - 1) for count in _votes(answers).values())
+    return pairs / (answers.outputs * (answers.outputs - 1))
+
+
+def _share_right(answers: Answers) -> float:
+    return float(_right(answers).sum()) / answers.outputs
+
+
 def _modal(answers: Answers) -> tuple[float, float]:
     """Share of the commonest of the outputs' answers, and the chance that it is right; ties count alike."""
     votes, right = _votes(answers), _right(answers)
@@ -76,8 +85,7 @@ def confidence(answers: Answers) -> float:
     A U-statistic: its expectation does not depend on n. Under perfect calibration its mean over prompts is that of
     `accuracy`: an answer that is given with probability p is then right with probability p.
     """
-    pairs = sum(count * (count - 1) for count in _votes(answers).values())
-    return pairs / (answers.outputs * (answers.outputs - 1))
+    return _agreement(answers)
 
 
 @metric(name="modal_share", source=XIAO, aliases=("share of the modal answer",), confounds=BY_N, **PROBE)
@@ -89,7 +97,7 @@ def modal_share(answers: Answers) -> float:
 @metric(name="accuracy", source=XIAO, aliases=("pass@1",), unbiased_in_n=True, confounds=KNOWN, **PROBE)
 def accuracy(answers: Answers) -> float:
     """Share of the outputs that are right."""
-    return float(_right(answers).sum()) / answers.outputs
+    return _share_right(answers)
 
 
 @metric(name="modal_accuracy", source=XIAO, aliases=("maj@n",), confounds=f"{BY_N} {KNOWN}", **PROBE)
@@ -111,7 +119,7 @@ def overconfidence(answers: Answers) -> float:
     Its mean over prompts is 0 for a calibrated checkpoint, whatever n is; above 0 it agrees with itself more often
     than it is right. Of a single prompt it says little: a calibrated checkpoint is above 0 on some and below on others.
     """
-    return confidence(answers) - accuracy(answers)
+    return _agreement(answers) - _share_right(answers)
 
 
 @metric(
