@@ -782,6 +782,44 @@ def audit(
             click.echo(f"wrote {path}")
 
 
+@commands.command()
+@click.argument("audits", metavar="NAME=AUDIT.json...", nargs=-1, required=True)
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the surface as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write charts and tables.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def trade(audits: tuple[str, ...], out: Path | None, html: Path | None, markdown: Path | None, as_json: bool) -> None:
+    """Say which way of tuning costs least for its gain: several audits of one base, each under a name.
+
+    \b
+    Example: diversity trade dpo=dpo.json lora8=lora8.json lora64=lora64.json --html trade.html
+    """
+    from diversity.audit import Audit
+    from diversity.trade import trade as laid_out
+
+    named: dict[str, Audit] = {}
+    for given in audits:
+        name, sign, path = given.partition("=")
+        if not (sign and name.strip()) or name in named:
+            raise InputError(f"'{given[:80]}': give each audit as NAME=FILE, under a name of its own")
+        named[name] = Audit.read(path)
+    found = laid_out(named)
+    if out:
+        found.to_json(out)
+    if html:
+        found.to_html(html)
+    if markdown:
+        found.to_markdown(markdown)
+    if as_json:
+        click.echo(found.to_json(), nl=False)
+        return
+    from rich.console import Console
+
+    from diversity.reports.trade import terminal
+
+    Console(width=None if sys.stdout.isatty() else 160).print(terminal(found))
+
+
 def _is_shift(path: str) -> bool:
     """Whether a file is a shift.json of `compare`."""
     if not path.endswith(".json") or not Path(path).is_file():

@@ -546,8 +546,8 @@ class Variants(Math):
     primary = "functional"
     rewards = {"lexical": "neutral", "syntactic": "neutral", "semantic": "neutral", "functional": "converge"}  # noqa: RUF012
     max_tokens = 256
-    prompt_file = None
-    exemplars = (
+    prompt_file = None  # type: ignore[assignment]  # they are generated
+    exemplars = (  # type: ignore[assignment]  # another number of them
         (
             f"A tray holds 4 cups and 3 plates. How many pieces are on two such trays? {END}",
             "One tray holds 4 + 3 = 7 pieces, so two hold 2 * 7 = 14.\nAnswer: 14",
