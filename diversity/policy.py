@@ -143,7 +143,11 @@ class Policy:
     @property
     def metrics(self) -> list[str]:
         """Names of what must be scored for the rules, and the guards."""
-        return [*dict.fromkeys(rule.scored for rule in self.rules if rule.of != "guard"), "guard"]
+        wanted = [rule.scored for rule in self.rules if rule.of != "guard"]
+        if not any(rule.of == "facet" for rule in self.rules):
+            # A comparison needs a headline.
+            wanted += [f"{find_domain(name).primary}.similarity" for name in self.domains]
+        return [*dict.fromkeys(wanted), "guard"]
 
     def for_domain(self, key: str, domain: str) -> Any:
         """Return a setting of `sampling` for one domain, None where it is left open."""
