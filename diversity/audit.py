@@ -349,8 +349,9 @@ def _quality(shift: Shift, tuned: Sequence[str]) -> list[Cell]:
         )
         judged = risen(estimate, up="better", down="worse", up_is_cost=False)
         # A check that all outputs pass, or none, has no room to move.
-        if max(row["pre"], row["post"]) <= 0.02:
-            judged = CANNOT, None, "floor: hardly any output passes the domain's check"
+        chance = find_domain(row["domain"]).chance
+        if max(row["pre"], row["post"]) <= (chance + confidence.CHANCE if chance else 0.02):
+            judged = CANNOT, None, "floor: no more outputs pass the domain's check than by chance"
         elif min(row["pre"], row["post"]) >= 0.98:
             judged = "unchanged", None, "ceiling: nearly all outputs pass the domain's check"
         cells.append(_cell("quality", "valid outputs", row["domain"], _place(row["domain"], tuned), estimate, judged))

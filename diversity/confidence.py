@@ -28,6 +28,7 @@ from diversity.errors import InputError
 from diversity.registry import find_domain
 from diversity.scoring import ALL
 from diversity.stats import FLOOR, Estimate, jackknife
+from diversity.views import NO_BEHAVIOUR
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
@@ -200,6 +201,9 @@ class Points:
         )
         if prompts is not None:
             own = own.filter(pl.col("prompt_id").is_in(list(prompts)))
+        # Outputs of which none has a final answer agree on nothing and are not right: such a prompt must not drop out.
+        silent = pl.col("value").is_null() & pl.col("note").str.starts_with(NO_BEHAVIOUR).fill_null(value=False)
+        own = own.with_columns(pl.when(silent).then(0.0).otherwise(pl.col("value")).alias("value"))
         wide = own.pivot("metric", index=["checkpoint", "prompt_id"], values="value")
         wide = wide.with_columns(pl.lit(None, pl.Float64).alias(m) for m in metrics if m not in wide.columns)
         sides = [wide.filter(pl.col("checkpoint") == n).drop_nulls(list(metrics)).sort("prompt_id") for n in names]

@@ -160,3 +160,15 @@ def test_distance_is_from_the_nearest_tuned_prompt():
 
     assert found["a"] == pytest.approx(1 - np.cos(0.1))
     assert found["b"] == pytest.approx(1 - np.cos(1.4))
+
+
+def test_a_prompt_to_which_no_output_has_a_final_answer_stays_among_the_points():
+    silent = pl.col("prompt_id") == "p000"
+    empty = {"behaviour": pl.lit(None, pl.String), "quality": pl.lit(0.0), "valid": pl.lit(value=False)}
+    post = world(2, name="post").with_columns(
+        pl.when(silent).then(value).otherwise(pl.col(name)).alias(name) for name, value in empty.items()
+    )
+    found = points(world(1, name="pre"), post)
+
+    assert len(found.prompts) == PROMPTS
+    assert (found.post["confidence"][0], found.post["accuracy"][0], found.post["modal_share"][0]) == (0, 0, 0)
