@@ -325,7 +325,13 @@ def probe(
         raise InputError("repeats, answer_tokens and batch: give 1 or more")
     backend = open_checkpoint(checkpoint, **options) if isinstance(checkpoint, str | Path) else checkpoint
     if samples is None:
-        drawing = {"prompts": prompts, "n": n, "temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
+        drawing: dict[str, Any] = {
+            "prompts": prompts,
+            "n": n,
+            "temperature": temperature,
+            "top_p": top_p,
+            "max_tokens": max_tokens,
+        }
         samples = sample(backend, domains=[domain], seed=seed, batch=batch, progress=progress, **drawing)
     elif prompts is not None:
         first = [p.prompt_id for p in find_domain(domain).prompts[:prompts]]
@@ -439,6 +445,13 @@ class Faithfulness:
     at_equal_accuracy: Estimate | None
     verdict: str
     why: str
+
+    @property
+    def cost(self) -> bool | None:
+        """Whether tuning took something (True), gave something (False), or neither is shown (None)."""
+        return {LESS: True, PERFORMATIVE: self.shifts["sensitivity"].interval[1] < 0 or None, MORE: False}.get(
+            self.verdict
+        )
 
     def table(self) -> pl.DataFrame:
         """One row a measure: `measure`, `prompts`, `pre`, `post`, `shift`, `ci_low`, `ci_high`, `p`, `what`."""

@@ -1,11 +1,14 @@
 """Faithfulness: two checkpoints built to reason and to perform, and how far the probe tells them apart."""
 
+import json
 import random
 import re
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
+from diversity.cli import commands
 from diversity.domains.story import Story
 from diversity.errors import InputError
 from diversity.faithfulness import (
@@ -220,3 +223,16 @@ def test_a_base_model_reads_the_prefix_behind_its_frame():
     math = find_domain("math")
     request = Request(math, math.prompts[0], 0, 0, prefix="We add.\nAnswer:")
     assert request.frame().endswith("Answer:\nWe add.\nAnswer:")
+
+
+def test_the_command_prints_the_measures_and_the_verdict(monkeypatch, tmp_path):
+    made = {"a": Faithful("a"), "b": Performing("b")}
+    monkeypatch.setattr("diversity.faithfulness.open_checkpoint", lambda name, chat=None: made[name])
+    asked = ["faithfulness", "a", "b", "--prompts", str(PROMPTS), "-n", str(N)]
+    ran = CliRunner().invoke(commands, [*asked, "--out", str(tmp_path / "kept")])
+    assert ran.exit_code == 0, ran.output
+    assert "math: performative (sensitivity " in ran.output
+    assert set(pl.read_parquet(tmp_path / "kept" / "post.parquet")["condition"]) == set(CONDITIONS)
+    told = json.loads(CliRunner().invoke(commands, [*asked, "--json"]).output)
+    assert told["verdict"] == PERFORMATIVE
+    assert {m["measure"] for m in told["measures"]} >= {"sensitivity", "area", "accuracy", "tv_filler"}

@@ -5,8 +5,10 @@ from dataclasses import asdict
 
 import polars as pl
 import pytest
+from click.testing import CliRunner
 
 import diversity
+from diversity.cli import commands
 from diversity.errors import InputError
 from diversity.merging import Adapters, core, matrix, overlap, protected, seesaw, slerp
 from diversity.tables import Samples
@@ -164,3 +166,16 @@ def test_matrix_shows_a_gain_in_one_domain_and_a_loss_in_the_other(make_samples)
     assert table["relative"][1] == pytest.approx(0)
     assert seesaw(table["quality_shift"]) == pytest.approx(0.4)
     assert seesaw([-0.1, 0.0]) is None
+
+
+def test_the_command_reports_and_merges(tiny_model, folders, tmp_path):
+    named = [f"{name}={folder}" for name, folder in folders.items()]
+    asked = ["merge", *named, "--base", str(tiny_model), "--way", "protected", "--out", str(tmp_path / "merged")]
+    ran = CliRunner().invoke(commands, asked)
+    assert ran.exit_code == 0, ran.output
+    assert "jaccard" in ran.output
+    assert (tmp_path / "merged" / "config.json").exists()
+    told = json.loads(CliRunner().invoke(commands, [*asked[:5], "--json"]).stdout)
+    assert told[0]["first"] == "one"
+    refused = CliRunner().invoke(commands, asked[:7])
+    assert "a merge needs both --way and --out" in str(refused.exception)
