@@ -235,9 +235,13 @@ class Adapters:
                 f"the adapters cannot be loaded on {self.base}: {' '.join(str(error).split())[:200]}"
             ) from None
         self._model: Any = loaded
-        others = [name for name in self.names if loaded.peft_config[name].peft_type != "LORA"]
-        if others:
-            raise InputError(f"adapter '{others[0]}' is no LoRA adapter: its change is no sum of matrices")
+        for name in self.names:
+            of = loaded.peft_config[name]
+            if of.peft_type != "LORA" or of.use_dora or of.modules_to_save or of.bias != "none":
+                raise InputError(
+                    f"adapter '{name}' changes other things than low-rank sums (no LoRA, or with DoRA, biases or whole "
+                    "modules): merge plain LoRA adapters"
+                )
 
     def changes(self, name: str) -> Changes:
         """Return the change of every weight matrix that an adapter has, by the matrix's name in the base model."""
@@ -294,14 +298,15 @@ class Adapters:
 
         if way not in WAYS:
             raise InputError(f"there is no way to merge called '{way[:40]}': the ways are {', '.join(WAYS)}")
+        parts = list(weights or [1.0] * len(self.names))
+        if len(parts) != len(self.names):
+            raise InputError(f"there are {len(parts)} weights and {len(self.names)} adapters: give one each")
         out = _vacant(out)
         pruning = {"density": density} if way in PRUNING else {}
         try:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                self._model.add_weighted_adapter(
-                    self.names, list(weights or [1.0] * len(self.names)), "merged_", combination_type=way, **pruning
-                )
+                self._model.add_weighted_adapter(self.names, parts, "merged_", combination_type=way, **pruning)
         except ValueError as error:
             raise InputError(f"PEFT cannot merge by '{way}': {' '.join(str(error).split())[:200]}") from None
         try:

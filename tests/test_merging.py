@@ -1,6 +1,7 @@
 """Merging: task vectors, merges by PEFT, protected cores, on a tiny random model."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import polars as pl
@@ -134,8 +135,15 @@ def test_protected_merge_gives_a_checkpoint_that_is_sampled(adapters, tiny_model
 def test_wrong_ways_and_names_are_refused(adapters, tiny_model, folders, tmp_path):
     with pytest.raises(InputError, match="no way to merge called 'average'"):
         adapters.merge(tmp_path / "x", "average")
+    with pytest.raises(InputError, match="3 weights and 2 adapters"):
+        adapters.merge(tmp_path / "x", "cat", weights=[1, 1, 1])
     with pytest.raises(InputError, match="two adapters"):
         Adapters(tiny_model, {"one": folders["one"]})
+    odd = shutil.copytree(folders["two"], tmp_path / "odd")
+    settings = json.loads((odd / "adapter_config.json").read_text())
+    (odd / "adapter_config.json").write_text(json.dumps(settings | {"bias": "all"}))
+    with pytest.raises(InputError, match="other things than low-rank sums"):
+        Adapters(tiny_model, {"one": folders["one"], "odd": odd})
     with pytest.raises(InputError, match="cannot be loaded"):
         Adapters(tiny_model, {"one": folders["one"], "two": tmp_path / "missing"})
 
