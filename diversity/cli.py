@@ -686,6 +686,103 @@ def check(
     ctx.exit(gate.exit_code)
 
 
+@commands.command()
+@click.argument("pre")
+@click.argument("post")
+@click.option("--tuned", multiple=True, required=True, help="Domain the checkpoint was tuned for; again for more.")
+@click.option("-d", "--domain", "domains", multiple=True, help="Where a side is sampled here: domain; again for more.")
+@click.option(
+    "-n", "--samples", "n", default=16, show_default=True, help="Where a side is sampled here: outputs a prompt."
+)
+@click.option("--prompts", type=int, help="Where a side is sampled here: the first so many of each domain.")
+@click.option("--max-tokens", type=int, help="Where a side is sampled here: cap on the tokens of one output.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
+@click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the audit as JSON.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as Markdown.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
+@click.option("--seed", default=0, show_default=True, help="Seed of sampling and of the statistics.")
+@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@_execute
+def audit(
+    pre: str,
+    post: str,
+    tuned: tuple[str, ...],
+    domains: tuple[str, ...],
+    n: int,
+    prompts: int | None,
+    max_tokens: int | None,
+    keep: Path | None,
+    out: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    margin: float,
+    seed: int,
+    embedding_model: str | None,
+    allow_settings_differ: bool,
+    execute: str | None,
+) -> None:
+    """Say what tuning gave and what it took: diversity and the probes of hidden costs on one pair (docs/probes.md).
+
+    PRE and POST are samples, as `compare` reads them, or checkpoints, which are sampled here: on the tuned domains and
+    on factual, nli, variants and formats, or on those given by --domain.
+
+    \b
+    Examples: diversity audit runs/base runs/dpo --tuned code --html audit.html
+              diversity audit models/sft models/dpo --tuned story -n 16 --keep runs/audit --markdown audit.md
+    """
+    from diversity.audit import PROBE_DOMAINS
+    from diversity.audit import audit as measure
+    from diversity.inspection import is_checkpoint
+    from diversity.tables import Samples
+
+    sampled = {"n": n, "prompts": prompts, "max_tokens": max_tokens, "seed": seed}
+    asked = domains or tuple(dict.fromkeys((*tuned, *PROBE_DOMAINS)))
+    with _progress() as progress:
+        sides = []
+        for given, stage in ((pre, "pre"), (post, "post")):
+            if is_checkpoint(given):
+                from diversity import sample as draw
+
+                store = keep / stage if keep else None
+                sides.append(draw(given, domains=asked, stage=stage, store=store, progress=progress, **sampled))  # type: ignore[arg-type]  # its own options
+            else:
+                side = _side(given)
+                if not isinstance(side, Samples):
+                    raise InputError(f"{given}: holds scores: an audit reads the outputs, give samples")
+                sides.append(side)
+        found = measure(
+            *sides,
+            tuned=tuned,
+            embedder=embedding_model,
+            execute=execute or False,
+            margin=margin,
+            seed=seed,
+            allow_settings_differ=allow_settings_differ,
+            progress=progress,
+        )
+    if out:
+        found.to_json(out)
+    if html:
+        found.to_html(html)
+    if markdown:
+        found.to_markdown(markdown)
+    if as_json:
+        click.echo(found.to_json(), nl=False)
+        return
+    from rich.console import Console
+
+    from diversity.reports.audit import terminal
+
+    Console(width=None if sys.stdout.isatty() else 160).print(terminal(found))
+    for path in (out, html, markdown):
+        if path:
+            click.echo(f"wrote {path}")
+
+
 def _is_shift(path: str) -> bool:
     """Whether a file is a shift.json of `compare`."""
     if not path.endswith(".json") or not Path(path).is_file():

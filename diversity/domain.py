@@ -69,6 +69,8 @@ class Domain:
         Natural language that prose answers should be in ("en"); None when any will do.
     passing : float
         Quality from which an answer is valid, where the domain tells a quality.
+    chance : float
+        Share of right answers that a guess would give, where quality is correctness.
     max_tokens : int
         Default cap on the tokens of one output.
     prompt_file : str or None
@@ -87,6 +89,7 @@ class Domain:
     language: ClassVar[str | None] = None
     speech: ClassVar[str | None] = None
     passing: ClassVar[float] = 0.5
+    chance: ClassVar[float] = 0.0
     max_tokens: ClassVar[int] = 256
     prompt_file: ClassVar[str | None] = None
     exemplars: ClassVar[tuple[tuple[str, str], ...]] = ()

@@ -102,17 +102,22 @@ def _beside(given: str, file: Path | None) -> str:
 
 def _open(given: str, policy: Policy, side: str) -> Samples | Scores | Baseline | _Drawing:
     """Read a side, or make ready to sample it."""
+    if is_checkpoint(given):
+        return _Drawing(given, policy, side)
+    return Baseline.read(Path(given)) if is_baseline(Path(given)) else read_side(given)
+
+
+def is_checkpoint(given: str) -> bool:
+    """Whether a side is to be sampled, and not to be read."""
     path = Path(given)
-    kind = given.partition(":")[0]
-    if kind not in {"reference", "http", "https", "openai", "vllm", "replay"}:
-        if is_baseline(path):
-            return Baseline.read(path)
-        # A folder with samples is a store or a saved dataset; any other is a model.
-        is_model = path.is_dir() and not (path / MANIFEST).exists() and (path / "config.json").exists()
-        is_model |= path.is_dir() and (path / "adapter_config.json").exists()
-        if not is_model and (path.exists() or path.suffix.lower() in TABLES or ":" in given):
-            return read_side(given)
-    return _Drawing(given, policy, side)
+    if given.partition(":")[0] in {"reference", "http", "https", "openai", "vllm", "replay"}:
+        return True
+    if is_baseline(path):
+        return False
+    # A folder with samples is a store or a saved dataset; any other is a model.
+    is_model = path.is_dir() and not (path / MANIFEST).exists() and (path / "config.json").exists()
+    is_model |= path.is_dir() and (path / "adapter_config.json").exists()
+    return is_model or not (path.exists() or path.suffix.lower() in TABLES or ":" in given)
 
 
 class _Drawing:

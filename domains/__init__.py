@@ -11,11 +11,14 @@ def load() -> None:
     from diversity.domains.code_js import CodeJS
     from diversity.domains.dialogue import Dialogue
     from diversity.domains.factual import Factual
+    from diversity.domains.formats import Formats
     from diversity.domains.maths import Math
+    from diversity.domains.nli import Nli
     from diversity.domains.poem import Poem
     from diversity.domains.story import Story
     from diversity.domains.summary import Summary
     from diversity.domains.text import Text
+    from diversity.domains.variants import Variants
     from diversity.registry import add_domain
 
     for domain in (
@@ -29,5 +32,8 @@ def load() -> None:
         Summary(),
         Dialogue(),
         Text(),
+        Variants(),
+        Nli(),
+        Formats(),
     ):
         add_domain(domain)

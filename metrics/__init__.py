@@ -17,6 +17,7 @@ FAMILIES = (
     "semantic",
     "clusters",
     "quality",
+    "calibration",
     "guards",
     "across",
     "between",

@@ -347,7 +347,11 @@ def _legend(settings: Mapping[str, Any]) -> str:
 
 def markdown(design: Design) -> str:
     """Write a design as Markdown; names from data are escaped."""
-    told = page(design)
+    return written(page(design))
+
+
+def written(told: Page) -> str:
+    """Write a page as Markdown; names from data are escaped."""
     lines = [f"## {_plain(told.title)}", ""]
     for each in told.said:
         lines += [_plain(each), ""]
@@ -450,12 +454,16 @@ def _forests(design: Any) -> tuple[Markup, list[tuple[str, list[tuple[str, str, 
 
 def terminal(design: Design) -> RenderableType:
     """Return a rich renderable; whatever comes from data is plain text in it."""
+    return shown(page(design))
+
+
+def shown(told: Page) -> RenderableType:
+    """Return a page as a rich renderable; whatever comes from data is plain text in it."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.table import Table as Grid
     from rich.text import Text
 
-    told = page(design)
     parts: list[RenderableType] = [Text(one_line(told.title, 200), style="bold")]
     parts += [Padding(Text(one_line(each, 2000)), (1, 0, 0, 0)) for each in told.said]
     for table in told.tables:
