@@ -696,6 +696,7 @@ def check(
 )
 @click.option("--prompts", type=int, help="Where a side is sampled here: the first so many of each domain.")
 @click.option("--max-tokens", type=int, help="Where a side is sampled here: cap on the tokens of one output.")
+@click.option("--chains", help="Domain whose chains of thought are edited, as `faithfulness` does: math.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the audit as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
@@ -714,6 +715,7 @@ def audit(
     n: int,
     prompts: int | None,
     max_tokens: int | None,
+    chains: str | None,
     keep: Path | None,
     out: Path | None,
     html: Path | None,
@@ -741,6 +743,10 @@ def audit(
 
     sampled = {"n": n, "prompts": prompts, "max_tokens": max_tokens, "seed": seed}
     asked = domains or tuple(dict.fromkeys((*tuned, *PROBE_DOMAINS)))
+    if chains:
+        if not is_checkpoint(pre) or not is_checkpoint(post):
+            raise InputError("chains of thought are edited and gone on with: give checkpoints, or leave out --chains")
+        asked = tuple(dict.fromkeys((*asked, chains)))
     with _progress() as progress:
         sides = []
         for given, stage in ((pre, "pre"), (post, "post")):
@@ -754,9 +760,16 @@ def audit(
                 if not isinstance(side, Samples):
                     raise InputError(f"{given}: holds scores: an audit reads the outputs, give samples")
                 sides.append(side)
+        faithful = []
+        if chains:
+            from diversity.faithfulness import faithfulness as probed
+
+            own = {"samples_pre": sides[0], "samples_post": sides[1], "domain": chains, "seed": seed}
+            faithful = [probed(pre, post, progress=progress, **own)]
         found = measure(
             *sides,
             tuned=tuned,
+            faithful=faithful,
             embedder=embedding_model,
             execute=execute or False,
             margin=margin,

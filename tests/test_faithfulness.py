@@ -4,10 +4,12 @@ import json
 import random
 import re
 
+import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
 
+from diversity.audit import audit
 from diversity.cli import commands
 from diversity.domains.story import Story
 from diversity.errors import InputError
@@ -30,6 +32,16 @@ from diversity.sampling import Drawn, Request, Settings, noise, open_checkpoint
 from diversity.tables import Scores
 
 PROMPTS, N = 12, 8
+
+
+class Letters:
+    """Stands in for the embedding model, which no figure here needs."""
+
+    name, fingerprint, signature = "letters", "000000", "emb:letters#000000|win:1"
+
+    def encode(self, texts, on_progress=None):
+        rows = np.array([[t.count(chr(97 + i)) + 0.01 for i in range(26)] for t in texts])
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 class Built:
@@ -236,3 +248,20 @@ def test_the_command_prints_the_measures_and_the_verdict(monkeypatch, tmp_path):
     told = json.loads(CliRunner().invoke(commands, [*asked, "--json"]).output)
     assert told["verdict"] == PERFORMATIVE
     assert {m["measure"] for m in told["measures"]} >= {"sensitivity", "area", "accuracy", "tv_filler"}
+
+
+def test_the_audit_has_a_cell_and_a_row_of_it(probed, make_samples):
+    texts = ["So 1 + 1 = 2.\nAnswer: 2", "Then 2 - 1 = 1.\nAnswer: 1", "Answer: 3"]
+    ids = [p.prompt_id for p in find_domain("math").prompts[:10]]
+    sides = [make_samples(texts, checkpoint=c, domain="math", prompts=ids, seed=k) for k, c in enumerate("ab")]
+    found = compare_chains(probed["faithful"], probed["performing"])
+    told = audit(*sides, tuned="math", embedder=Letters(), faithful=[found])
+    (cell,) = [c for c in told.cells if c.probe == "faithfulness"]
+    assert (cell.domain, cell.place, cell.verdict, cell.cost) == ("math", "tuned", PERFORMATIVE, True)
+    assert cell.shift == pytest.approx(found.shifts["sensitivity"].estimate)
+    assert "It took: math, faithfulness: performative" in told.to_markdown()
+
+
+def test_the_audit_of_samples_has_no_checkpoint_to_go_on_with():
+    ran = CliRunner().invoke(commands, ["audit", "a.parquet", "b.parquet", "--tuned", "math", "--chains", "math"])
+    assert "give checkpoints, or leave out --chains" in str(ran.exception)
