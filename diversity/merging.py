@@ -41,6 +41,7 @@ TOP = 0.01  # share of the adapted parameters that is a task's core: p = 1 % in 
 WAYS = ("linear", "cat", "svd", "ties", "dare_linear", "dare_ties", "magnitude_prune")  # as PEFT calls them
 PRUNING = {"ties", "dare_linear", "dare_ties", "magnitude_prune"}
 DENSITY = 0.5
+FLOOR_QUALITY = 0.05  # quality this near to 0 or 1 on both sides says nothing of a shift
 
 Changes = dict[str, "torch.Tensor"]
 
@@ -379,7 +380,8 @@ def matrix(
         One row a checkpoint x domain: `prompts`, mean `quality_base` and `quality`, `quality_shift` with its 95 %
         interval (`quality_low`, `quality_high`), and of the domain's primary `facet` the effective number on both
         sides (`effective_base`, `effective`), its relative change with interval (`relative`, `relative_low`,
-        `relative_high`) and `verdict`.
+        `relative_high`) and `verdict`. `note` says where quality can tell nothing: floor, both sides at 0.05 or less;
+        ceiling, both at 0.95 or more; no effective number.
     """
     from diversity.shift import compare
 
@@ -397,6 +399,11 @@ def matrix(
             facet = find_domain(domain).primary
             told = judged.filter((pl.col("domain") == domain) & (pl.col("facet") == facet)).to_dicts()
             diverse = told[0] if told else {}
+            notes = [
+                "floor" if max(shift.pre, shift.post) <= FLOOR_QUALITY else "",
+                "ceiling" if min(shift.pre, shift.post) >= 1 - FLOOR_QUALITY else "",
+                "" if diverse.get("pre") is not None else "no effective number",
+            ]
             rows.append(
                 {
                     "checkpoint": name,
@@ -411,6 +418,7 @@ def matrix(
                     "effective_base": diverse.get("pre"),
                     "effective": diverse.get("post"),
                     **{key: diverse.get(key) for key in ("relative", "relative_low", "relative_high", "verdict")},
+                    "note": ", ".join(filter(None, notes)),
                 }
             )
     return pl.DataFrame(rows, infer_schema_length=None)

@@ -172,6 +172,10 @@ def test_matrix_shows_a_gain_in_one_domain_and_a_loss_in_the_other(make_samples)
     assert table["effective_base"][0] == pytest.approx(16)
     assert table["relative"][0] == pytest.approx(1 / 16 - 1)
     assert table["relative"][1] == pytest.approx(0)
+    assert table["note"].to_list() == ["", ""]
+    low = side("low", lambda p, k: "Answer: 1000", 0.99)
+    high = matrix(low, {"same": low}).sort("domain", descending=True)
+    assert high["note"].to_list() == ["floor", "ceiling"]
     assert seesaw(table["quality_shift"]) == pytest.approx(0.4)
     assert seesaw([-0.1, 0.0]) is None
 
