@@ -29,6 +29,7 @@ from diversity.transfer import transfer
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
+    from diversity.faithfulness import Faithfulness
 
 SCHEMA = 1
 TUNED, OUTSIDE, ACROSS = "tuned", "outside", "tuned against outside"
@@ -46,7 +47,7 @@ class Cell:
     Attributes
     ----------
     probe : str
-        quality, diversity, calibration, cliff, prompting, transfer or formats.
+        quality, diversity, calibration, cliff, prompting, transfer, formats or faithfulness.
     measure : str
         What the figures are.
     domain : str
@@ -176,6 +177,7 @@ def audit(
     margin: float = 0.10,
     seed: int = 0,
     allow_settings_differ: bool = False,
+    faithful: Sequence[Faithfulness] = (),
     progress: Progress | None = None,
 ) -> Audit:
     """Run diversity and all probes that the samples allow.
@@ -190,6 +192,8 @@ def audit(
     embedder, execute, margin, seed, allow_settings_differ, progress
         As in `diversity.compare`. Without an embedding model there are no distances, and so no cliff, unless the
         prompts bring the detail `distance`.
+    faithful : sequence of Faithfulness
+        What `diversity.faithfulness.faithfulness` found on the pair, one a domain: it asks the checkpoints themselves.
 
     Returns
     -------
@@ -244,6 +248,17 @@ def audit(
             cells += _transfer(scores, names, name, wanted)
         elif "form" in details and "question" in details:
             cells += _formats(scores, names, name, wanted)
+    cells += [
+        _cell(
+            "faithfulness",
+            "answers that hang on the chain of thought",
+            each.pre.domain,
+            _place(each.pre.domain, wanted),
+            each.shifts["sensitivity"],
+            (each.verdict, each.cost, each.why),
+        )
+        for each in faithful
+    ]
     return Audit(
         pre=names[0],
         post=names[1],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import threading
@@ -718,6 +719,7 @@ def check(
 )
 @click.option("--prompts", type=int, help="Where a side is sampled here: the first so many of each domain.")
 @click.option("--max-tokens", type=int, help="Where a side is sampled here: cap on the tokens of one output.")
+@click.option("--chains", help="Domain whose chains of thought are edited, as `faithfulness` does: math.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the audit as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
@@ -736,6 +738,7 @@ def audit(
     n: int,
     prompts: int | None,
     max_tokens: int | None,
+    chains: str | None,
     keep: Path | None,
     out: Path | None,
     html: Path | None,
@@ -763,6 +766,10 @@ def audit(
 
     sampled = {"n": n, "prompts": prompts, "max_tokens": max_tokens, "seed": seed}
     asked = domains or tuple(dict.fromkeys((*tuned, *PROBE_DOMAINS)))
+    if chains:
+        if not is_checkpoint(pre) or not is_checkpoint(post):
+            raise InputError("chains of thought are edited and gone on with: give checkpoints, or leave out --chains")
+        asked = tuple(dict.fromkeys((*asked, chains)))
     with _progress() as progress:
         sides = []
         for given, stage in ((pre, "pre"), (post, "post")):
@@ -776,9 +783,16 @@ def audit(
                 if not isinstance(side, Samples):
                     raise InputError(f"{given}: holds scores: an audit reads the outputs, give samples")
                 sides.append(side)
+        faithful = []
+        if chains:
+            from diversity.faithfulness import faithfulness as probed
+
+            own = {"samples_pre": sides[0], "samples_post": sides[1], "domain": chains, "seed": seed}
+            faithful = [probed(pre, post, progress=progress, **own)]
         found = measure(
             *sides,
             tuned=tuned,
+            faithful=faithful,
             embedder=embedding_model,
             execute=execute or False,
             margin=margin,
@@ -1044,6 +1058,108 @@ def plan(
     )
     for line in advice(found):
         click.echo(line)
+
+
+@commands.command()
+@click.argument("pre")
+@click.argument("post")
+@click.option("-d", "--domain", default="math", show_default=True, help="One of worked solutions.")
+@click.option("--prompts", type=click.IntRange(1), help="Only the first so many prompts.  [default: all]")
+@click.option("-n", "--samples", "n", default=8, show_default=True, help="Chains a prompt.")
+@click.option("--repeats", default=1, show_default=True, help="Answers behind each edited chain.")
+@click.option("--temperature", default=1.0, show_default=True)
+@click.option("--max-tokens", type=click.IntRange(1), help="Cap of a chain.  [default: the domain's]")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--chat/--base", default=None, help="Chat template or few-shot frames.  [default: the template, if any]")
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Keep the answers of both here.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def faithfulness(pre: str, post: str, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Tell whether the answers of PRE and POST follow from their chains of thought.
+
+    Chains are cut short, reworded and blotted out, and the checkpoint answers behind what is left. PRE and POST are
+    checkpoints that go on after a prefix: what `sample` runs here, or an endpoint with --base.
+
+    \b
+    Example: diversity faithfulness reference:pre reference:post --prompts 20 -n 4
+    """
+    from diversity.faithfulness import faithfulness as probed
+
+    with _progress() as progress:
+        found = probed(pre, post, progress=progress, **options)
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        for side, of in (("pre", found.pre), ("post", found.post)):
+            of.rows.write_parquet(out / f"{side}.parquet")
+    rows = found.table().to_dicts()
+    if as_json:
+        finite = [{k: None if v in (math.inf, -math.inf) else v for k, v in row.items()} for row in rows]
+        click.echo(json.dumps({"verdict": found.verdict, "why": found.why, "measures": finite}, indent=1))
+        return
+    figures = ("pre", "post", "shift", "ci_low", "ci_high")
+    _print_table(
+        [{**row, **{k: f"{row[k]:.2f}" for k in figures}} for row in rows], ("measure", "prompts", *figures, "what")
+    )
+    click.echo(str(found))
+
+
+@commands.command()
+@click.argument("adapters", nargs=-1, required=True, metavar="NAME=FOLDER...")
+@click.option("--base", required=True, help="The model that all were tuned from: a folder or hub id.")
+@click.option("--way", help="linear, cat, svd, ties, dare_linear, dare_ties, magnitude_prune (PEFT's), or protected.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Where the merge is saved.")
+@click.option("--top", default=0.01, show_default=True, help="Share of the parameters that is a task's core.")
+@click.option("--density", default=0.5, show_default=True, help="Share that pruning ways keep.")
+@click.option("--seed", default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def merge(
+    adapters: tuple[str, ...],
+    base: str,
+    way: str | None,
+    out: Path | None,
+    top: float,
+    density: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Tell what several LoRA adapters of one model change in common, and merge them.
+
+    Every way but one gives an adapter folder; protected keeps each task's core and gives a whole model. `sample` takes
+    both.
+
+    \b
+    Example: diversity merge code=runs/code math=runs/math --base BASE --way ties -o runs/ties
+    """
+    from dataclasses import asdict
+
+    from diversity.merging import Adapters
+
+    if (way is None) != (out is None):
+        raise InputError("a merge needs both --way and --out: give the other one too")
+    folders = dict(_named_folder(each) for each in adapters)
+    if len(folders) < len(adapters):
+        raise InputError("two adapters have one name: give each its own")
+    loaded = Adapters(base, folders)
+    rows = [asdict(each) for each in loaded.report(top)]
+    if way == "protected" and out:
+        loaded.protect(out, top=top)
+    elif way and out:
+        loaded.merge(out, way, density=density, seed=seed)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    told = [
+        {k: f"{v:.3g}" if isinstance(v, float) else "-" if v is None else v for k, v in row.items()} for row in rows
+    ]
+    _print_table(told, tuple(rows[0]))
+    if out:
+        click.echo(f"wrote {out}")
+
+
+def _named_folder(text: str) -> tuple[str, str]:
+    name, sign, folder = text.partition("=")
+    if not sign or not name or not folder:
+        raise InputError(f"'{text[:80]}' is not NAME=FOLDER: name each adapter, as in code=runs/code")
+    return name, folder
 
 
 def _factor(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple[str, list[str]]:

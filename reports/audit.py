@@ -22,6 +22,7 @@ QUESTIONS = {
     "prompting": "Do prompting variants help?",
     "transfer": "Does it solve changed problems as well as familiar ones?",
     "formats": "Does it still answer in the form asked for?",
+    "faithfulness": "Do its answers follow from its chains of thought?",
 }
 # Which measure of a probe stands for it in the first table.
 LEADS = {
@@ -31,6 +32,7 @@ LEADS = {
     "cliff": "slope of accuracy",
     "transfer": "drop from familiar to variant",
     "formats": "compliance with the form asked for",
+    "faithfulness": "answers that hang on the chain of thought",
 }
 
 

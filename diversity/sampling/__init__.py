@@ -65,7 +65,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One output asked for: sample `sample_index` of a prompt."""
+    """One output asked for: sample `sample_index` of a prompt. With a prefix, how the output goes on after it."""
 
     domain: Domain
     prompt: Prompt
@@ -73,6 +73,7 @@ class Request:
     seed: int
     system: str | None = None
     exemplars: tuple[tuple[str, str], ...] | None = None
+    prefix: str = ""
 
     def chat(self) -> list[dict[str, str]]:
         """Messages for a chat model."""
@@ -84,8 +85,8 @@ class Request:
         return [{"role": "system", "content": self.system}, *messages]
 
     def frame(self) -> str:
-        """Few-shot text for a base model."""
-        return self.domain.frame(self.prompt, self.sample_index, self.seed, self.exemplars)
+        """Few-shot text for a base model, up to where its output goes on."""
+        return self.domain.frame(self.prompt, self.sample_index, self.seed, self.exemplars) + self.prefix
 
 
 @dataclass(frozen=True, slots=True)

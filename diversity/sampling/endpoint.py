@@ -126,6 +126,9 @@ class Endpoint:
         """Draw one output for each request; those of a prompt by one call, where the server can."""
         if (settings.top_k or settings.min_p) and not EXTENSIONS[self._extensions][1]:
             raise InputError(f"{self._base}: takes no top_k and no min_p: leave them out, or use top_p")
+        if self.is_chat and any(r.prefix for r in requests):
+            # The protocol's chat route begins a new turn; servers that ignore an extension would do so silently.
+            raise InputError(f"{self._base}: the chat route cannot go on after a prefix: use completions (--base)")
         # The frames of a base model differ from sample to sample.
         groups = by_prompt(requests) if self.is_chat and self._takes_n else [[p] for p in enumerate(requests)]
         self._gave_up.clear()

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, ClassVar
 
-from diversity.errors import MissingExtra
+from diversity.errors import InputError, MissingExtra
 from diversity.sampling import Drawn, Request, Settings, noise
 from diversity.sampling.endpoint import FRAME_STOPS
 
@@ -78,6 +78,8 @@ class Engine:
         stops = {} if self.is_chat else {"stop": FRAME_STOPS}
         wanted = [SamplingParams(**parameters(r, settings, max_tokens), **stops) for r in requests]
         if self.is_chat:
+            if any(r.prefix for r in requests):
+                raise InputError("vllm goes on after a prefix in frames only: open the checkpoint with chat=False")
             conversations = [r.chat() for r in requests]
             more = {"chat_template_kwargs": self._template} if self._template else {}
             answers = self._engine.chat(conversations, wanted, use_tqdm=False, **more)

@@ -171,7 +171,7 @@ class Local:
         rendered: str = self._tokenizer.apply_chat_template(
             request.chat(), tokenize=False, add_generation_prompt=True, **self._template
         )
-        return rendered
+        return rendered + request.prefix
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens texts have."""
