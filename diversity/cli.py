@@ -787,8 +787,8 @@ def audit(
         if chains:
             from diversity.faithfulness import faithfulness as probed
 
-            own = {"samples_pre": sides[0], "samples_post": sides[1], "domain": chains, "seed": seed}
-            faithful = [probed(pre, post, progress=progress, **own)]
+            both = {"samples_pre": sides[0], "samples_post": sides[1]}
+            faithful = [probed(pre, post, **both, domain=chains, seed=seed, progress=progress)]
         found = measure(
             *sides,
             tuned=tuned,

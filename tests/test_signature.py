@@ -66,7 +66,12 @@ def assert_all_computed_again(rows, sides):
 
 def test_rows_are_computed_again_from_their_signatures_bit_for_bit(sides, shift):
     """Every second row over stories; the headlines' verdicts hang on the programs too."""
-    rows = shift.table().filter((pl.col("domain") == "story") & (pl.col("condition") != "valid")).gather_every(2).to_dicts()
+    rows = (
+        shift.table()
+        .filter((pl.col("domain") == "story") & (pl.col("condition") != "valid"))
+        .gather_every(2)
+        .to_dicts()
+    )
     assert_all_computed_again(rows, sides)
 
 
