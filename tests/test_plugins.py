@@ -141,7 +141,7 @@ def test_a_plugin_that_is_broken_is_named(beside, name):
 
 def test_of_a_broken_plugin_nothing_stays_and_the_rest_works(beside):
     everything, *_ = beside.stdout.splitlines()
-    assert everything == "True 11 []"  # ten domains come with the package, and there is the good plugin's
+    assert everything == "True 14 []"  # thirteen domains come with the package, and there is the good plugin's
 
 
 def test_a_plugin_may_build_on_what_is_there(beside):

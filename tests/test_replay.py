@@ -45,6 +45,7 @@ class Remembering:
         return np.stack([self._known[t] for t in texts])
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_a_checkpoint_against_itself_is_not_called_shifted_in_19_of_20_seeds():
     from diversity.embedding import Embedder

@@ -431,6 +431,7 @@ def test_fifty_kills_of_the_reference_model_leave_no_hole_and_no_double(tmp_path
     kill_fifty_times(tmp_path, "reference:pre", outputs=12, timeout=3600)
 
 
+@pytest.mark.slow
 @pytest.mark.model
 def test_killed_run_of_a_real_model_resumes_to_the_same_table(tiny_model, tmp_path):
     import diversity
