@@ -108,7 +108,8 @@ def measured(
             rows = list(within_prompts(sets, panel, _scoring(progress), watch))
             rows.extend(over_prompts(sets, panel, progress))
         return pl.DataFrame(rows, schema=pl.Schema(SCORES))
-    engine = Here(watch) if watch else engine_for(workers, len(blocks))
+    # What a caller hands over to look or to judge is this process's own.
+    engine = Here(watch) if watch or panel.judge else engine_for(workers, len(blocks))
     try:
         done = list(each_block(blocks, panel, semantics, prompts=_prompts(frame), engine=engine, progress=progress))
     finally:

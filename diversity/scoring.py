@@ -98,8 +98,7 @@ def score(
         read and write your files; see `diversity.execution`.
     workers : int, optional
         Processes that measure beside each other; no number depends on it. Default: as many as processors where there
-        is work for more than one. Metrics and domains that were registered in the running script, and a judge, are
-        known to this process only, which then works alone.
+        is work for more than one. A judge is known to this process only, which then works alone.
     progress : callable, optional
         Called with (what, done, total).
     watch : callable, optional

@@ -84,6 +84,46 @@ def test_no_score_depends_on_blocks_or_processes(whole, names, workers):
     assert score(_table(), metrics=names, pairs=[PAIR], workers=workers).frame.equals(whole.frame)
 
 
+class Lengths:
+    """An embedder that tells texts by their lengths."""
+
+    fingerprint = "000000"
+    signature = "emb:lengths"
+
+    def encode(self, texts, on_progress=None):
+        del on_progress
+        angles = np.array([len(text) / 100 for text in texts])
+        return np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_judge_of_the_running_script_is_asked_here():
+    seen = []
+    found = score(
+        _table(prompts=4),
+        metrics=["semantic_entropy"],
+        conditions=["all"],
+        workers=2,
+        embedder=Lengths(),
+        judge=lambda texts, _: seen.append(1) or texts,
+    )
+    assert seen
+    assert found.frame["value"].is_not_null().any()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_metric_of_the_running_script_reaches_the_workers(monkeypatch):
+    from diversity import registry
+
+    monkeypatch.setattr(registry, "_metrics", dict(registry.metrics()))
+    registry.metric(name="first_letters", facet="lexical", higher_is="more diverse", range=(0, 26), source="ours")(
+        lambda answers: len({text[:1] for text in answers.texts})
+    )
+    one, two = (score(_table(), metrics=["first_letters"], workers=w).frame for w in (1, 2))
+    assert one.equals(two)
+    assert one["value"].is_not_null().any()
+
+
 def test_a_prompt_is_never_cut():
     keys = pl.DataFrame({"domain": ["d"] * 9000, "prompt_id": ["a"] * 5000 + ["b"] * 10 + ["c"] * 3990})
     assert blocks.boundaries(keys)["block"].to_list() == [0, 1, 1]
