@@ -45,8 +45,9 @@ typecheck: $(VENV)/.dev
 bench: $(VENV)/.dev ## ours beside the peers, each in its own environment; writes benchmarks/results.json
 	$(BIN)/python benchmarks/peers.py
 
-docs: $(VENV)/.dev ## the site, in build/site; a warning is an error
+docs: $(VENV)/.dev example ## the site, in build/site, with the demo's report; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
+	cp docs/example-report.html build/site
 
 clean:
 	rm -rf $(VENV) build dist docs/generated *.egg-info
