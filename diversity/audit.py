@@ -19,6 +19,7 @@ import polars as pl
 from diversity import __version__, confidence
 from diversity.confidence import CANNOT, Points
 from diversity.errors import InputError, MissingExtra
+from diversity.files import written
 from diversity.registry import domains as known_domains
 from diversity.registry import find_domain
 from diversity.scoring import ALL, ARROW, DEDUPLICATED, MATCHED, VALID, Progress, score
@@ -145,26 +146,19 @@ class Audit:
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the audit as JSON, and write it where a path is given."""
         text = json.dumps(self.to_dict(), sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-        return _written(text, path)
+        return written(text, path)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """Return the report as Markdown, and write it where a path is given."""
         from diversity.reports.audit import markdown
 
-        return _written(markdown(self), path)
+        return written(markdown(self), path)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return the report as one self-contained page, and write it where a path is given."""
         from diversity.reports.audit import html
 
-        return _written(html(self), path)
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8")
-    return text
+        return written(html(self), path)
 
 
 def audit(

@@ -12,9 +12,10 @@ from typing import Any
 import polars as pl
 
 from diversity.errors import InputError, NotComparable
+from diversity.files import written
 from diversity.registry import find_metric
 from diversity.scoring import ALL, VALID, Progress, score
-from diversity.shift import SETTINGS_THAT_MUST_AGREE, _write
+from diversity.shift import SETTINGS_THAT_MUST_AGREE
 from diversity.store import _difference
 from diversity.tables import SCORES, Samples, Scores
 
@@ -99,7 +100,7 @@ class Baseline:
 
     def write(self, path: str | Path) -> None:
         """Write it as JSON with sorted keys, a prompt a line: made for a repository."""
-        _write(path, _laid_out(self.to_dict()) + "\n")
+        written(_laid_out(self.to_dict()) + "\n", path)
 
     @classmethod
     def read(cls, path: str | Path) -> Baseline:

@@ -141,8 +141,8 @@ def in_blocks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
     told = frame.join(
         boundaries(frame.select("domain", "prompt_id")), on=["domain", "prompt_id"], maintain_order="left"
     )
-    for block in told["block"].unique().sort():
-        yield told.filter(pl.col("block") == block).drop("block")
+    # In their order also where the first checkpoint lacks a prompt.
+    yield from told.sort("block", maintain_order=True).partition_by("block", maintain_order=True, include_key=False)
 
 
 def each_block(

@@ -800,23 +800,33 @@ def audit(
             allow_settings_differ=allow_settings_differ,
             progress=progress,
         )
-    if out:
-        found.to_json(out)
-    if html:
-        found.to_html(html)
-    if markdown:
-        found.to_markdown(markdown)
+    from diversity.reports.audit import terminal
+
+    _hand_over(found, terminal, out, html, markdown, as_json=as_json)
+    for path in (out, html, markdown) if not as_json else ():
+        if path:
+            click.echo(f"wrote {path}")
+
+
+def _hand_over(
+    found: Any,
+    terminal: Callable[[Any], Any],
+    out: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Write an audit or a trade surface where asked, and print it as JSON or for a terminal."""
+    for write, path in ((found.to_json, out), (found.to_html, html), (found.to_markdown, markdown)):
+        if path:
+            write(path)
     if as_json:
         click.echo(found.to_json(), nl=False)
         return
     from rich.console import Console
 
-    from diversity.reports.audit import terminal
-
     Console(width=None if sys.stdout.isatty() else 160).print(terminal(found))
-    for path in (out, html, markdown):
-        if path:
-            click.echo(f"wrote {path}")
 
 
 @commands.command()
@@ -841,20 +851,9 @@ def trade(audits: tuple[str, ...], out: Path | None, html: Path | None, markdown
             raise InputError(f"'{given[:80]}': give each audit as NAME=FILE, under a name of its own")
         named[name] = Audit.read(path)
     found = laid_out(named)
-    if out:
-        found.to_json(out)
-    if html:
-        found.to_html(html)
-    if markdown:
-        found.to_markdown(markdown)
-    if as_json:
-        click.echo(found.to_json(), nl=False)
-        return
-    from rich.console import Console
-
     from diversity.reports.trade import terminal
 
-    Console(width=None if sys.stdout.isatty() else 160).print(terminal(found))
+    _hand_over(found, terminal, out, html, markdown, as_json=as_json)
 
 
 def _is_shift(path: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diversity.stats import REPLICATES, Array, Estimate, _envelope, _weights, sign_flip
+from diversity.stats import REPLICATES, Array, Estimate, envelope, prompt_weights, sign_flip, standard_error
 
 LEVELS = (0.95, 0.90)
 
@@ -57,7 +57,7 @@ def contrast(
     estimate = float((c * log_effective).sum())
     # The derivative of log D by the mean similarity is minus the scale.
     influence = -(similarities * (c * scale)).sum(axis=1)
-    drawn = _weights(n, replicates, seed)
+    drawn = prompt_weights(n, replicates, seed)
     boot_log, boot_scale = _mapped(drawn @ similarities, m)
     boot = (boot_log * c).sum(axis=1)
     gradient = boot_scale * c
@@ -65,12 +65,8 @@ def contrast(
     means = drawn @ similarities
     second = (drawn @ products).reshape(replicates, len(c), len(c))
     variance = np.einsum("ri,rij,rj->r", gradient, second, gradient) - (gradient * means).sum(axis=1) ** 2
-    spread = float(influence.std(ddof=1)) if n > 1 else math.nan
-    # Sums of equal floats differ in their last bits; a spread of that size is none.
-    if n > 1 and spread <= 1e-12 * max(1.0, float(np.abs(influence).max(initial=0.0))):
-        spread = 0.0
-    se = spread / math.sqrt(n) if n else math.nan
-    wide, narrow = (_envelope(estimate, se, n, boot, variance, level) for level in levels)
+    se = standard_error(influence)
+    wide, narrow = (envelope(estimate, se, n, boot, variance, level) for level in levels)
     is_pair = c.tolist() == [-1, 1]
     return Estimate(
         n=n,

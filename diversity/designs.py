@@ -16,6 +16,7 @@ from diversity import __version__
 from diversity.contrasts import contrast, trend
 from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError, NotComparable
+from diversity.files import written
 from diversity.registry import domain_of
 from diversity.scoring import ALL, ARROW, CONDITIONS, Progress, score
 from diversity.shift import REFERENCE_SIZE, Shift, compare, illustrated
@@ -323,7 +324,7 @@ class Design:
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the result as JSON, and write it where a path is given. Equal inputs give equal bytes."""
         text = json.dumps(self.to_dict(), sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-        return _written(text, path)
+        return written(text, path)
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -341,23 +342,13 @@ class Design:
         """Return the verdicts as Markdown, and write them where a path is given."""
         from diversity.reports.designs import markdown
 
-        return _written(markdown(self), path)
+        return written(markdown(self), path)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return the result as one self-contained page, and write it where a path is given."""
         from diversity.reports.designs import html
 
-        return _written(html(self), path)
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(text, encoding="utf-8", errors="replace")
-        part.replace(path)
-    return text
+        return written(html(self), path)
 
 
 def head(design: Design) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from diversity import __version__
+from diversity.files import written
 from diversity.policy import KINDS, Policy, Rule
 from diversity.registry import find_metric
 from diversity.scoring import ALL
@@ -183,38 +184,30 @@ class Gate:
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the gate as JSON, and write it where a path is given."""
         text = json.dumps(self.to_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n"
-        return _written(text, path)
+        return written(text, path)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """Return the gate as Markdown, for a comment or a step's summary, and write it where a path is given."""
         from diversity.reports.gate import markdown
 
-        return _written(markdown(self), path)
+        return written(markdown(self), path)
 
     def to_junit(self, path: str | Path | None = None) -> str:
         """Return the gate as JUnit XML, a test case a rule, and write it where a path is given."""
         from diversity.reports.junit import render
 
-        return _written(render(self), path)
+        return written(render(self), path)
 
     def to_gitlab(self, path: str | Path | None = None) -> str:
         """Return the broken rules as a GitLab code quality report, and write it where a path is given."""
         from diversity.reports.gate import gitlab
 
-        return _written(gitlab(self), path)
+        return written(gitlab(self), path)
 
     def __str__(self) -> str:
         from diversity.reports.gate import plain
 
         return plain(self)
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        from diversity.shift import _write
-
-        _write(path, text)
-    return text
 
 
 def check(shift: Shift, policy: Policy | Mapping[str, Any] | str | Path | None = None, *, looks: int = 1) -> Gate:

@@ -24,7 +24,7 @@ from diversity.registry import FACETS, domain_of
 from diversity.sampling import Backend, Request, _Batch, _interrupted_between_batches, _rows, _Run
 from diversity.scoring import ALL, CONDITIONS, score
 from diversity.shift import REFERENCE_SIZE
-from diversity.stats import FLOOR, MARGIN, PROVISIONAL, REPLICATES, Array, Estimate, _stream, verdict
+from diversity.stats import FLOOR, MARGIN, PROVISIONAL, REPLICATES, Array, Estimate, stream_of, verdict
 from diversity.store import Store
 from diversity.tables import Samples
 
@@ -448,7 +448,7 @@ class _Revealed:
 
 def _order(domain: str, prompt_ids: Sequence[str], seed: int) -> list[str]:
     """The order in which a domain's prompts are asked: by chance, and the same for both checkpoints."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _stream("reveal"), _stream(domain)])))
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream_of("reveal"), stream_of(domain)])))
     return [prompt_ids[i] for i in rng.permutation(len(prompt_ids))]
 
 

@@ -19,6 +19,7 @@ from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
 from diversity.drilldown import Drilldown, check_choice
 from diversity.errors import InputError, NotComparable
+from diversity.files import written
 from diversity.registry import Metric, domain_of, find_metric
 from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score, wanted_metrics
 from diversity.stats import (
@@ -165,9 +166,7 @@ class Shift:
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the shift as JSON, and write it where a path is given. Equal inputs give equal bytes."""
         text = json.dumps(self.to_dict(), sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-        if path is not None:
-            _write(path, text)
-        return text
+        return written(text, path)
 
     @classmethod
     def read(cls, path: str | Path) -> Shift:
@@ -190,27 +189,21 @@ class Shift:
         from diversity.reports.html import render
 
         text: str = render(self, outputs=outputs)
-        if path is not None:
-            _write(path, text)
-        return text
+        return written(text, path)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """Return the verdicts as Markdown, and write them where a path is given."""
         from diversity.reports.markdown import render
 
         text: str = render(self)
-        if path is not None:
-            _write(path, text)
-        return text
+        return written(text, path)
 
     def to_model_card(self, path: str | Path | None = None) -> str:
         """Return the block of a Hugging Face model card: `model-index` metadata and a paragraph a domain."""
         from diversity.reports.model_card import render
 
         text: str = render(self)
-        if path is not None:
-            _write(path, text)
-        return text
+        return written(text, path)
 
     @property
     def plot(self) -> Plots:
@@ -978,11 +971,3 @@ def _shortened(text: str) -> str:
     if len(text) <= EXAMPLE_CHARACTERS:
         return text
     return f"{text[:EXAMPLE_CHARACTERS]} … ({len(text) - EXAMPLE_CHARACTERS} more characters)"
-
-
-def _write(path: str | Path, text: str) -> None:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", errors="replace")
-    part.replace(path)

@@ -78,13 +78,14 @@ def pair_mean(matrix: Array) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=8)
-def _weights(n: int, replicates: int, seed: int) -> Array:
+def prompt_weights(n: int, replicates: int, seed: int) -> Array:
     """How often each prompt is drawn in each bootstrap replicate, shape (replicates, n), summing to 1 a row."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _stream("bootstrap"), n])))
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream_of("bootstrap"), n])))
     return rng.multinomial(n, np.full(n, 1 / n), size=replicates) / n
 
 
-def _stream(purpose: str) -> int:
+def stream_of(purpose: str) -> int:
+    """Return the number of a purpose's own stream of random numbers, beside the seed."""
     return int.from_bytes(blake2b(purpose.encode(), digest_size=4).digest(), "little")
 
 
@@ -115,7 +116,7 @@ def both_scales(
 ) -> tuple[Estimate, Estimate]:
     """`log_ratio`, and post minus pre of the mean dissimilarity with the same interval, from one bootstrap."""
     mean_pre, mean_post = max(similarity_pre.mean(), 0.0), max(similarity_post.mean(), 0.0)
-    weights = _weights(len(similarity_pre), replicates, seed)
+    weights = prompt_weights(len(similarity_pre), replicates, seed)
     moments = weights @ np.column_stack(
         [similarity_pre, similarity_post, similarity_pre**2, similarity_post**2, similarity_pre * similarity_post]
     )
@@ -156,7 +157,7 @@ def influence(similarity_pre: Array, similarity_post: Array, *, m: int = 16) -> 
 def mean_difference(pre: Array, post: Array, *, replicates: int = REPLICATES, seed: int = 0) -> Estimate:
     """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval as in `log_ratio`."""
     deltas = post - pre
-    weights = _weights(len(deltas), replicates, seed)
+    weights = prompt_weights(len(deltas), replicates, seed)
     boot = weights @ deltas
     variance = weights @ deltas**2 - boot**2
     return _estimate(
@@ -181,12 +182,8 @@ def _estimate(
     p: float,
 ) -> Estimate:
     n = len(influence)
-    spread = float(influence.std(ddof=1)) if n > 1 else math.nan
-    # Sums of equal floats differ in their last bits; a spread of that size is none.
-    if n > 1 and spread <= 1e-12 * max(1.0, float(np.abs(influence).max())):
-        spread = 0.0
-    se = spread / math.sqrt(n)
-    intervals = [_envelope(estimate, se, n, boot, boot_variance, level) for level in (0.95, 0.90)]
+    se = standard_error(influence)
+    intervals = [envelope(estimate, se, n, boot, boot_variance, level) for level in (0.95, 0.90)]
     return Estimate(
         n=n,
         pre=pre,
@@ -199,9 +196,25 @@ def _estimate(
     )
 
 
-def _envelope(
+def standard_error(influence: Array) -> float:
+    """Standard error of the mean of one value a prompt; nan below 2 prompts."""
+    n = len(influence)
+    if n < 2:
+        return math.nan
+    spread = float(influence.std(ddof=1))
+    # Sums of equal floats differ in their last bits; a spread of that size is none.
+    if spread <= 1e-12 * max(1.0, float(np.abs(influence).max())):
+        return 0.0
+    return spread / math.sqrt(n)
+
+
+def envelope(
     estimate: float, se: float, n: int, boot: Array, boot_variance: Array, level: float
 ) -> tuple[float, float]:
+    """Return the envelope of Student's t and the percentile-t interval over n prompts.
+
+    `boot` and `boot_variance` hold the estimate and the variance of its influence values in each bootstrap replicate.
+    """
     from scipy.special import stdtrit
 
     if n < 2:
@@ -272,7 +285,7 @@ def jackknife(
 
 @lru_cache(maxsize=16)
 def _signs(n: int, replicates: int, seed: int) -> NDArray[np.int8]:
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _stream("sign flip"), n])))
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream_of("sign flip"), n])))
     return rng.integers(0, 2, (replicates, n), dtype=np.int8) * 2 - 1
 
 

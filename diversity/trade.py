@@ -17,6 +17,7 @@ from typing import Any
 from diversity import __version__
 from diversity.audit import OUTSIDE, TUNED, Audit, Cell
 from diversity.errors import InputError, NotComparable
+from diversity.files import written
 
 SCHEMA = 1
 # Probe, what its measure begins with, and the sign that makes a loss positive.
@@ -127,19 +128,19 @@ class Trade:
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the surface as JSON, and write it where a path is given."""
-        return _written(json.dumps(self.to_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n", path)
+        return written(json.dumps(self.to_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n", path)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """Return the tables as Markdown, and write them where a path is given."""
         from diversity.reports.trade import markdown
 
-        return _written(markdown(self), path)
+        return written(markdown(self), path)
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Return charts and tables as one self-contained page, and write it where a path is given."""
         from diversity.reports.trade import html
 
-        return _written(html(self), path)
+        return written(html(self), path)
 
 
 def _beats(one: str, other: str, gains: Mapping[str, float], losses: Mapping[str, Mapping[str, float]]) -> bool:
@@ -147,13 +148,6 @@ def _beats(one: str, other: str, gains: Mapping[str, float], losses: Mapping[str
     if not shared or gains[one] < gains[other] or any(losses[one][c] > losses[other][c] for c in shared):
         return False
     return gains[one] > gains[other] or any(losses[one][c] < losses[other][c] for c in shared)
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text, encoding="utf-8")
-    return text
 
 
 def trade(audits: Mapping[str, Audit]) -> Trade:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from diversity.errors import UnknownName
+from diversity.files import written
 from diversity.reports import sentences, svg
 from diversity.reports.notation import change, percent
 from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
@@ -39,7 +40,7 @@ class Plots:
 
     def forest(self, path: str | Path | None = None) -> str:
         """Every domain and facet with its interval and the material margin."""
-        return _written(forest(self.shift), path)
+        return written(forest(self.shift), path)
 
     def slopes(self, domain: str | None = None, facet: str | None = None, path: str | Path | None = None) -> str:
         """Every prompt of a domain as a line from pre to post."""
@@ -47,7 +48,7 @@ class Plots:
         drawn = svg.slopes(
             _pairs(own, row), (row["pre"], row["post"]), m=told.m, title=_title(own, row), text="", ident="slopes"
         )
-        return _written(_framed(_title(own, row), drawn, width=420.0, height=236.0), path)
+        return written(_framed(_title(own, row), drawn, width=420.0, height=236.0), path)
 
     def distribution(self, domain: str | None = None, facet: str | None = None, path: str | Path | None = None) -> str:
         """How many prompts of a domain shifted by how much."""
@@ -61,7 +62,7 @@ class Plots:
             text="",
             ident="distribution",
         )
-        return _written(_framed(_title(own, row), drawn, width=520.0, height=132.0), path)
+        return written(_framed(_title(own, row), drawn, width=520.0, height=132.0), path)
 
     def length(self, domain: str | None = None, facet: str | None = None, path: str | Path | None = None) -> str:
         """Length in words against the effective number, a point a prompt and checkpoint."""
@@ -84,7 +85,7 @@ class Plots:
             sides.append((side, points))
         title = f"{_title(own, row)}: {label}"
         drawn = svg.scatter(sides, m=told.m, across=label, is_share=what == "valid", title=title, text="", ident=what)
-        return _written(_framed(title, drawn, width=520.0, height=250.0), path)
+        return written(_framed(title, drawn, width=520.0, height=250.0), path)
 
     def _one(self, domain: str | None, facet: str | None) -> tuple[Outline, DomainOutline, Row]:
         told = outline(self.shift)
@@ -175,12 +176,6 @@ def _file(title: str, shapes: list[Markup], *, width: float, height: float) -> s
 @cache
 def _style() -> str:
     return files("diversity.reports.templates").joinpath("figure.css").read_text(encoding="utf-8").replace("\n", "")
-
-
-def _written(text: str, path: str | Path | None) -> str:
-    if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
-    return text
 
 
 def notebook(shift: Shift) -> str:

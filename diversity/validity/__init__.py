@@ -19,6 +19,7 @@ import polars as pl
 from diversity import __version__
 from diversity.embedding import Embedder
 from diversity.errors import MissingExtra, UnknownName
+from diversity.files import written
 from diversity.registry import Metric, find_metric
 from diversity.validity import directions, rates, recorded
 from diversity.validity.rates import Check, Progress
@@ -58,9 +59,7 @@ class Validity:
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the findings as JSON, and write it where a path is given. Equal inputs give equal bytes."""
         text = json.dumps(self.to_dict(), sort_keys=True, indent=1, ensure_ascii=True, allow_nan=False) + "\n"
-        if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
-        return text
+        return written(text, path)
 
     def table(self) -> pl.DataFrame:
         """One row a check: group, name, what was varied, nominal, found, interval, runs, passed, note."""
