@@ -27,6 +27,7 @@ from diversity.stats import (
     MARGIN,
     PROVISIONAL,
     REPLICATES,
+    Array,
     Estimate,
     beyond_noise,
     both_scales,
@@ -41,6 +42,7 @@ from diversity.stats import (
     jackknife,
     mean_difference,
     prompts_to_decide,
+    sign_flips,
     verdict,
     wilson,
 )
@@ -476,18 +478,21 @@ def _compared(
     paired = _paired(scores, names)
     over_prompts = pl.col("prompt_id").str.starts_with(ALL_PROMPTS)
     between = scores.filter(pl.col("checkpoint") == ARROW.join(names))
-    rows, estimates = [], {}
-    for frame, build in (
-        (paired.filter(~over_prompts), _within),
-        (paired.filter(over_prompts), _across),
-        (between, _between),
-    ):
-        for key, group in sorted(frame.group_by(["domain", "metric", "condition"]), key=lambda g: g[0]):
-            domain, metric, condition = (str(k) for k in key)
-            row, estimate = build(_Told(find_metric(metric), domain, condition, settings, provenance, names), group)
-            rows.append(row)
-            estimates[domain, row["metric"], condition] = estimate
-    paired = paired.filter(~over_prompts)
+    across, paired = paired.filter(over_prompts), paired.filter(~over_prompts)
+    known = _groups(paired.drop_nulls(["pre", "post"]))
+    flips = dict(zip(known, sign_flips([_deltas(g) for g in known.values()], seed=settings["seed"]), strict=True))
+
+    def told(key: tuple[str, str, str]) -> _Told:
+        domain, metric, condition = key
+        return _Told(find_metric(metric), domain, condition, settings, provenance, names)
+
+    figures = [
+        *((k, _within(told(k), known.get(k, group[:0]), flips.get(k))) for k, group in _groups(paired).items()),
+        *((k, _across(told(k), group)) for k, group in _groups(across).items()),
+        *((k, _between(told(k), group)) for k, group in _groups(between).items()),
+    ]
+    rows = [row for _, (row, _) in figures]
+    estimates = {(domain, row["metric"], condition): estimate for (domain, _, condition), (row, estimate) in figures}
     _adjust(rows, estimates)
     frame = pl.DataFrame(rows, schema=pl.Schema(SHIFT))
     judged = _judged(rows, estimates, paired, settings)
@@ -502,6 +507,17 @@ def _compared(
         prompts=prompts,
         examples=_examples(prompts, samples, names) if samples is not None else [],
     )
+
+
+def _groups(frame: pl.DataFrame) -> dict[tuple[str, str, str], pl.DataFrame]:
+    """Scores by domain, metric and condition, each by prompt."""
+    key = ["domain", "metric", "condition"]
+    parts = frame.sort(*key, "prompt_id").partition_by(key, maintain_order=True, as_dict=True)
+    return {(str(domain), str(metric), str(condition)): part for (domain, metric, condition), part in parts.items()}
+
+
+def _deltas(known: pl.DataFrame) -> Array:
+    return known["post"].to_numpy() - known["pre"].to_numpy()
 
 
 def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
@@ -613,15 +629,14 @@ class _Told:
 Figures = tuple[dict[str, Any], Estimate | None]
 
 
-def _within(told: _Told, group: pl.DataFrame) -> Figures:
-    """One row of the Shift table from scores of single prompts."""
+def _within(told: _Told, known: pl.DataFrame, p: float | None) -> Figures:
+    """One row of the Shift table from scores of single prompts that both sides have; `p` is their `sign_flip`."""
     spec, settings = told.metric, told.settings
-    known = group.drop_nulls(["pre", "post"])
-    row = told.row(len(known), sum(known["pre_n"].to_list() + known["post_n"].to_list()), _by_prompt(known, settings))
+    row = told.row(len(known), int(known["pre_n"].sum() + known["post_n"].sum()), _by_prompt(known, settings))
     if len(known) < 2:
         return row, None
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
-    options = {"replicates": settings["replicates"], "seed": settings["seed"]}
+    options = {"replicates": settings["replicates"], "seed": settings["seed"], "p": p}
     if spec.headline:
         estimate, beside = both_scales(pre, post, m=settings["m"], **options)
         margin = math.log1p(settings["margin"])
@@ -630,7 +645,7 @@ def _within(told: _Told, group: pl.DataFrame) -> Figures:
         estimate = mean_difference(pre, post, **options)
         margin, relative = abs(estimate.pre) * settings["margin"], _relative(estimate)
     narrowing = pre - post if spec.higher_is == "less diverse" else post - pre
-    noise = (known.select("pre_se", "post_se").fill_null(math.nan).to_numpy() ** 2).sum(axis=1)
+    noise = known["pre_se"].to_numpy() ** 2 + known["post_se"].to_numpy() ** 2  # null is nan
     row |= told.judged(estimate, margin)
     row |= {
         "relative": relative,
@@ -719,8 +734,8 @@ def _leave_out(without: pl.DataFrame) -> str:
 
 
 def _by_prompt(known: pl.DataFrame, settings: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What a signature says of prompts, counts and interval where each prompt has a score."""
-    digest = blake2b("\n".join(known["prompt_id"].sort()).encode(), digest_size=2).hexdigest()
+    """What a signature says of prompts, counts and interval where each prompt, in their order, has a score."""
+    digest = blake2b("\n".join(known["prompt_id"]).encode(), digest_size=2).hexdigest()
     counts = pl.concat([known[c] for c in ("pre_n", "post_n") if c in known.columns])
     sizes = sorted(set(counts.to_list()))
     return (

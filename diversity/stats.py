@@ -6,6 +6,7 @@ Formulas and measured coverage: `docs/statistics.md`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -112,9 +113,18 @@ def log_ratio(
 
 
 def both_scales(
-    similarity_pre: Array, similarity_post: Array, *, m: int = 16, replicates: int = REPLICATES, seed: int = 0
+    similarity_pre: Array,
+    similarity_post: Array,
+    *,
+    m: int = 16,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+    p: float | None = None,
 ) -> tuple[Estimate, Estimate]:
-    """`log_ratio`, and post minus pre of the mean dissimilarity with the same interval, from one bootstrap."""
+    """`log_ratio`, and post minus pre of the mean dissimilarity with the same interval, from one bootstrap.
+
+    `p` is that of `sign_flip` where it is known.
+    """
     mean_pre, mean_post = max(similarity_pre.mean(), 0.0), max(similarity_post.mean(), 0.0)
     weights = prompt_weights(len(similarity_pre), replicates, seed)
     moments = weights @ np.column_stack(
@@ -125,7 +135,7 @@ def both_scales(
     boot_pre, boot_post = moments[:, 0].clip(0), moments[:, 1].clip(0)
     a, b = (m - 1) / (1 + (m - 1) * boot_pre), (m - 1) / (1 + (m - 1) * boot_post)
     deltas = similarity_pre - similarity_post
-    p = sign_flip(deltas, seed=seed)
+    p = sign_flip(deltas, seed=seed) if p is None else p
     ratio = _estimate(
         pre=float(effective(mean_pre, m)),
         post=float(effective(mean_post, m)),
@@ -154,8 +164,13 @@ def influence(similarity_pre: Array, similarity_post: Array, *, m: int = 16) -> 
     return values
 
 
-def mean_difference(pre: Array, post: Array, *, replicates: int = REPLICATES, seed: int = 0) -> Estimate:
-    """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval as in `log_ratio`."""
+def mean_difference(
+    pre: Array, post: Array, *, replicates: int = REPLICATES, seed: int = 0, p: float | None = None
+) -> Estimate:
+    """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval as in `log_ratio`.
+
+    `p` is that of `sign_flip` where it is known.
+    """
     deltas = post - pre
     weights = prompt_weights(len(deltas), replicates, seed)
     boot = weights @ deltas
@@ -167,7 +182,7 @@ def mean_difference(pre: Array, post: Array, *, replicates: int = REPLICATES, se
         influence=deltas,
         boot=boot,
         boot_variance=variance,
-        p=sign_flip(deltas, seed=seed),
+        p=sign_flip(deltas, seed=seed) if p is None else p,
     )
 
 
@@ -283,6 +298,9 @@ def jackknife(
     )
 
 
+SIGNS_AT_ONCE = 1024
+
+
 @lru_cache(maxsize=16)
 def _signs(n: int, replicates: int, seed: int) -> NDArray[np.int8]:
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream_of("sign flip"), n])))
@@ -299,15 +317,30 @@ def sign_flip(deltas: Array, *, replicates: int = 9999, seed: int = 0) -> float:
     >>> sign_flip(np.array([-0.12, -0.03, -0.11, 0.01, -0.15, -0.12, -0.03, -0.11]))
     0.015625
     """
-    n = len(deltas)
-    if n < 2:
-        return 1.0
-    signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) if n <= 14 else _signs(n, replicates, seed)
-    # With the sum of squares fixed, |t| grows with |mean|: the order of the two is the same. Whole numbers would be
-    # multiplied one by one; floats are ten times as fast.
-    means = np.abs(signs.astype(np.float64) @ deltas)
-    hits = int((means >= abs(deltas.sum()) * (1 - 1e-12)).sum())
-    return hits / len(signs) if n <= 14 else (1 + hits) / (1 + replicates)
+    return sign_flips([deltas], replicates=replicates, seed=seed)[0]
+
+
+def sign_flips(deltas: Sequence[Array], *, replicates: int = 9999, seed: int = 0) -> list[float]:
+    """`sign_flip` of many shifts; those over as many prompts have their signs flipped together, in one product."""
+    found = [1.0] * len(deltas)
+    by_size: dict[int, list[int]] = {}
+    for place, each in enumerate(deltas):
+        by_size.setdefault(len(each), []).append(place)
+    for n, places in by_size.items():
+        if n < 2:
+            continue
+        signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1) if n <= 14 else _signs(n, replicates, seed)
+        together = np.column_stack([deltas[place] for place in places])
+        # With the sum of squares fixed, |t| grows with |mean|: the order of the two is the same.
+        least = np.abs(together.sum(axis=0)) * (1 - 1e-12)
+        hits = np.zeros(len(places), dtype=np.int64)
+        for begin in range(0, len(signs), SIGNS_AT_ONCE):
+            # Whole numbers would be multiplied one by one; floats are ten times as fast.
+            sums = signs[begin : begin + SIGNS_AT_ONCE].astype(np.float64) @ together
+            hits += (np.abs(sums) >= least).sum(axis=0)
+        for place, count in zip(places, hits.tolist(), strict=True):
+            found[place] = count / len(signs) if n <= 14 else (1 + count) / (1 + replicates)
+    return found
 
 
 def holm(p: Array) -> Array:
