@@ -37,7 +37,7 @@ from diversity.scoring import (
     within_prompts,
 )
 from diversity.tables import SCORES
-from diversity.views import Answers
+from diversity.views import Answers, Lexicon
 
 BLOCK = 4096  # outputs from which a block is full
 RETRIES = 2  # times that a worker may die before a run gives up
@@ -284,6 +284,7 @@ def rows_over_prompts(
     readings = Readings()
     readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
     sets: list[AnswerSet] = []
+    lexicon = Lexicon()
     for block in blocks:
         made: dict[int, Answers] = {}
         for row in block.drawn.iter_rows(named=True):
@@ -296,6 +297,7 @@ def rows_over_prompts(
                     behaviours=row["behaviours"],
                     limit=row["limit"],
                     calibration=semantics.calibration,
+                    lexicon=lexicon,
                 )
             answers = made[row["answers"]]
             key = row["checkpoint"], domain, row["prompt_id"], row["condition"]

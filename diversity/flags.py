@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
+from functools import lru_cache
+from itertools import chain, repeat
 
 # The chain of thought of reasoning models. Some templates open the tag in the prompt, so that only its end is seen.
 THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|thoughts|reasoning|scratchpad|reflection)>", re.IGNORECASE)
@@ -19,6 +22,11 @@ OTHER_TURN = re.compile(
 )
 
 
+# Validity, flags and quality of one answer ask the same of it, one after the other; few are kept, as one may be large.
+_once = lru_cache(maxsize=4)
+
+
+@_once
 def without_thought(output: str) -> tuple[str, bool]:
     """Return an output without its chain of thought, and whether it had one.
 
@@ -41,6 +49,7 @@ def without_thought(output: str) -> tuple[str, bool]:
     return "".join(kept).strip(), True
 
 
+@_once
 def own_turn(output: str) -> tuple[str, bool]:
     """Return what an output says before it goes on as somebody else ("User:"), and whether it did."""
     text = OWN_TURN.sub("", output, count=1)
@@ -52,6 +61,7 @@ def own_turn(output: str) -> tuple[str, bool]:
     return text[: found.start()].rstrip(), leaks
 
 
+@_once
 def letters_and_spaces(text: str) -> int:
     """Count the letters and white space of a text."""
     words = text.split()
@@ -59,6 +69,7 @@ def letters_and_spaces(text: str) -> int:
     return len(text) - marks
 
 
+@_once
 def is_loop(answer: str) -> bool:
     """Whether an answer repeats itself: one run of four words covers over 30 % of it, from 20 words up.
 
@@ -68,11 +79,8 @@ def is_loop(answer: str) -> bool:
     if len(words) < 20:
         data = answer.encode("utf-8", "replace")[:20_000]
         return len(data) >= 200 and len(zlib.compress(data)) < 0.1 * len(data)
-    counts: dict[tuple[str, ...], int] = {}
-    for i in range(len(words) - 3):
-        run = tuple(words[i : i + 4])
-        counts[run] = counts.get(run, 0) + 1
-    return max(counts.values()) * 4 > 0.3 * len(words) and max(counts.values()) > 2
+    most = max(Counter(zip(words, words[1:], words[2:], words[3:], strict=False)).values())
+    return most * 4 > 0.3 * len(words) and most > 2
 
 
 # The commonest words that are short, frequent and not shared with English. They only have to tell a text in the wrong
@@ -91,11 +99,12 @@ COMMON = {
     "tr": "ve bir bu için ile da de çok ne gibi daha olarak olan var sonra kadar ama en her",
     "id": "yang dan di dengan untuk ini itu dari pada tidak adalah dalam akan ke juga saya ada bisa oleh",
 }
-_COMMON = {name: frozenset(words.split()) for name, words in COMMON.items()}
+_LANGUAGES = {word: [name for name in COMMON if word in COMMON[name].split()] for word in " ".join(COMMON.values()).split()}
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 FEWEST_WORDS = 12  # below it a title, a name or a number decides
 
 
+@_once
 def is_foreign(text: str, language: str) -> bool:
     """Whether a text is clearly in another natural language than the one named.
 
@@ -108,12 +117,14 @@ def is_foreign(text: str, language: str) -> bool:
     text : str
     language : one of en, es, fr, de, it, pt, nl, pl, tr, id
     """
-    letters = [c for c in text[:20_000] if c.isalpha()]
-    if len(letters) >= 8 and sum(ord(c) >= 0x250 for c in letters) > 0.5 * len(letters):
-        return True
+    if not text.isascii():
+        letters = [c for c in text[:20_000] if c.isalpha()]
+        if len(letters) >= 8 and sum(ord(c) >= 0x250 for c in letters) > 0.5 * len(letters):
+            return True
     words = [w.lower() for w in _WORD.findall(text[:20_000])]
     if len(words) < FEWEST_WORDS:
         return False
-    shares = {name: sum(w in common for w in words) / len(words) for name, common in _COMMON.items()}
+    found = Counter(chain.from_iterable(map(_LANGUAGES.get, words, repeat(()))))
+    shares = {name: found[name] / len(words) for name in COMMON}
     own = shares.pop(language)
     return max(shares.values()) >= max(0.15, 3 * own)

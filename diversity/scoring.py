@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 import numpy as np
@@ -37,7 +37,7 @@ from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
 from diversity.tables import Samples, Scores
-from diversity.views import WORD, Answers, Encode, Judge, Undefined
+from diversity.views import Answers, Codes, Encode, Judge, Lexicon, Undefined, join, normal
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
 DEDUPLICATED, STRIPPED, UNTRUNCATED = "deduplicated", "format-stripped", "untruncated"
@@ -338,6 +338,7 @@ def within_prompts(
     for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
         of_prompt = list(group)
         known: _Measured = {}
+        joined = _joined(of_prompt, panel.pairs) if between else []
         for each in of_prompt:
             yield from each.rows(headlines if each.condition in panel.lean else within, known)
         whole = [s for s in of_prompt if s.condition not in panel.lean]
@@ -346,11 +347,33 @@ def within_prompts(
             domain = of_prompt[0].domain.name
             watch(domain, of_prompt[0].prompt_id, {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL})
         # Views are many times the size of the texts: those of one prompt at a time are kept.
-        for each in of_prompt:
-            each.answers.forget()
+        for answers in (*(each.answers for each in of_prompt), *joined):
+            answers.forget()
+            answers.among = None
         done += len(of_prompt)
         if progress:
             progress(done, len(sets))
+
+
+def _joined(sets: Sequence[AnswerSet], pairs: Sequence[tuple[str, str]]) -> list[Answers]:
+    """Join the answers of all checkpoints that are measured against each other, and tell each where it is among them.
+
+    What answers have in common is then worked out once, for those of one checkpoint and for those of two.
+    """
+    found = {(s.checkpoint, s.condition): s.answers for s in sets}
+    joined = []
+    for condition in (ALL, MATCHED):
+        sides = [found.get((name, condition)) for name in dict.fromkeys(chain.from_iterable(pairs))]
+        present = [side for side in sides if side is not None and len(side)]
+        if len(present) < 2 or sum(map(len, present)) > LARGE:
+            continue
+        union = join(present)
+        joined.append(union)
+        begin = 0
+        for side in present:
+            side.among = union, np.arange(begin, begin + len(side))
+            begin += len(side)
+    return joined
 
 
 def _between(
@@ -618,17 +641,18 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
     """Extract the answers of every prompt, and pick those of each condition."""
     domains, conditions = panel.domains, panel.conditions
     sets: list[AnswerSet] = []
-    for (domain_name, prompt_id), rows in sorted(frame.group_by(["domain", "prompt_id"]), key=lambda g: g[0]):
+    lexicon = Lexicon()
+    parts = frame.partition_by("domain", "prompt_id", "checkpoint", as_dict=True, maintain_order=True)
+    by_prompt = groupby(sorted(parts.items(), key=lambda item: item[0]), key=lambda item: item[0][:2])
+    for (domain_name, prompt_id), of_prompt in by_prompt:
         domain = domains[str(domain_name)]
-        sides = {
-            str(name): _Side.of(side, domain, str(prompt_id))
-            for (name,), side in sorted(rows.group_by(["checkpoint"]), key=lambda g: g[0])
-        }
+        sides = {str(key[2]): _Side.of(rows, domain, str(prompt_id), lexicon) for key, rows in of_prompt}
         window = min(_window(side) for side in sides.values()) if MATCHED in conditions else 0
         equal_valid = min(int(side.valid.sum()) for side in sides.values())
         for checkpoint, side in sides.items():
             side.measure_against(window)
             made: dict[tuple[bytes, int | None, bool], Answers] = {}
+            whole: Answers | None = None
             for condition in conditions:
                 kept, note, limit = side.under(condition, window)
                 texts = [side.answers[i] for i in kept]
@@ -639,7 +663,13 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                     texts, stripped = bare, bare != texts
                 # Where all answers are valid, different, unformatted or finished, the conditions are one set.
                 key = kept.tobytes(), limit, stripped
-                if key not in made:
+                if key not in made and whole is not None and limit is None and not stripped:
+                    # Some of the answers, whose words and trees are at hand.
+                    places = np.searchsorted(every, kept)
+                    made[key] = whole.part(places.tolist())
+                    made[key].outputs, made[key].equal_valid = len(side.answers), equal_valid
+                    made[key].among = whole, places
+                elif key not in made:
                     made[key] = Answers(
                         texts,
                         language=domain.language,
@@ -653,7 +683,11 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                         valid=side.valid[kept],
                         outputs=len(side.answers),
                         equal_valid=equal_valid,
+                        lexicon=lexicon,
+                        tokens=None if stripped else [side.tokens[i] for i in kept],
                     )
+                if condition == ALL:
+                    whole, every = made[key], kept
                 sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
 
@@ -663,6 +697,7 @@ class _Side:
     """One checkpoint's outputs to one prompt."""
 
     answers: list[str]
+    tokens: list[Codes]
     lengths: NDArray[np.int64]  # in words
     flags: dict[str, NDArray[np.bool_]]
     behaviours: list[str | None] | None
@@ -671,30 +706,33 @@ class _Side:
     is_whole: NDArray[np.bool_]  # not known to be cut short
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str) -> _Side:
+    def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str, lexicon: Lexicon) -> _Side:
         prompt = domain.by_id.get(prompt_id)
-        answers = [domain.answer(output) for output in rows["output"]]
-        given = rows["valid"] if "valid" in rows.columns else pl.Series([None] * len(rows), dtype=pl.Boolean)
-        valid = [domain.is_valid(a, prompt) if v is None else v for a, v in zip(answers, given, strict=True)]
-        noticed = [domain.flags(o, a, prompt) for o, a in zip(rows["output"], answers, strict=True)]
+        told = ("output", "valid", "finish_reason", "behaviour", "quality")
+        given = {c: rows[c].to_list() for c in told if c in rows.columns}
+        if "behaviour" in given:
+            given["behaviour"] = rows["behaviour"].cast(pl.String).to_list()
+        answers, valid, noticed, behaviours, qualities = [], [], [], [], []
+        for i, output in enumerate(given["output"]):
+            # One answer after the other: what is asked of it is asked several times.
+            answer = domain.answer(output)
+            answers.append(answer)
+            noticed.append(domain.flags(output, answer, prompt))
+            passed = given["valid"][i] if "valid" in given else None
+            valid.append(domain.is_valid(answer, prompt) if passed is None else passed)
+            behaviours.append(given["behaviour"][i] if "behaviour" in given else domain.behaviour(answer, prompt))
+            qualities.append(given["quality"][i] if "quality" in given else domain.quality(answer, prompt))
         flags = {name: np.array([f[name] for f in noticed], dtype=bool) for name in noticed[0]}
         flags["valid"] = np.array(valid, dtype=bool)
-        if "finish_reason" in rows.columns and rows["finish_reason"].null_count() == 0:
-            flags["truncated"] = (rows["finish_reason"] == "length").to_numpy()
-        reasons = rows["finish_reason"].to_list() if "finish_reason" in rows.columns else [None] * len(rows)
-        behaviours: list[str | None]
-        if "behaviour" in rows.columns:
-            behaviours = rows["behaviour"].cast(pl.String).to_list()
-        else:
-            behaviours = [domain.behaviour(a, prompt) for a in answers]
-        if "quality" in rows.columns:
-            qualities = rows["quality"].to_list()
-        else:
-            qualities = [domain.quality(a, prompt) for a in answers]
+        reasons = given.get("finish_reason", [None] * len(answers))
+        if None not in reasons:
+            flags["truncated"] = np.array([reason == "length" for reason in reasons])
+        tokens = [lexicon.read(normal(answer)) for answer in answers]
         asked = rows["prompt"][0] if "prompt" in rows.columns else None
         return cls(
             answers,
-            np.array([len(WORD.findall(a)) for a in answers], dtype=np.int64),
+            tokens,
+            np.array(list(map(len, tokens)), dtype=np.int64),
             flags,
             # Where no answer does anything that can be told, there is no notion of doing the same.
             None if all(b is None for b in behaviours) else behaviours,

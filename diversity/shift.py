@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from diversity.stats import (
     REPLICATES,
     Array,
     Estimate,
+    benjamini_hochberg,
     beyond_noise,
     both_scales,
     drop_out,
@@ -736,8 +738,7 @@ def _leave_out(without: pl.DataFrame) -> str:
 def _by_prompt(known: pl.DataFrame, settings: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a signature says of prompts, counts and interval where each prompt, in their order, has a score."""
     digest = blake2b("\n".join(known["prompt_id"]).encode(), digest_size=2).hexdigest()
-    counts = pl.concat([known[c] for c in ("pre_n", "post_n") if c in known.columns])
-    sizes = sorted(set(counts.to_list()))
+    sizes = sorted({n for c in ("pre_n", "post_n") if c in known.columns for n in known[c].to_list()})
     return (
         f"{len(known)}#{digest}",
         "-".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]])),
@@ -767,12 +768,10 @@ def _adjust(rows: list[dict[str, Any]], estimates: Mapping[tuple[str, str, str],
 
     A headline verdict is a claim about the whole family, so it also needs its adjusted p.
     """
-    from scipy.stats import false_discovery_control
-
     tested = [r for r in rows if r["p"] is not None and r["condition"] == ALL]
     headline = [r for r in tested if r["metric"].endswith(".effective")]
     panel = [r for r in tested if not r["metric"].endswith(".effective") and r["facet"] != "guard"]
-    for family, method in ((headline, holm), (panel, false_discovery_control)):
+    for family, method in ((headline, holm), (panel, benjamini_hochberg)):
         if family:
             adjusted = method(np.array([r["p"] for r in family]))
             for row, value in zip(family, adjusted, strict=True):
@@ -933,12 +932,13 @@ def _per_prompt(paired: pl.DataFrame, samples: pl.DataFrame | None) -> list[dict
     headlines = pl.col("metric").str.ends_with(".similarity")
     shown = paired.filter((pl.col("condition") == ALL) & (headlines | (pl.col("facet") == "guard")))
     prompts = []
-    for (domain, prompt_id), group in sorted(shown.group_by(["domain", "prompt_id"]), key=lambda g: g[0]):
+    rows = shown.sort("domain", "prompt_id", maintain_order=True).iter_rows(named=True)
+    for (domain, prompt_id), group in groupby(rows, key=lambda r: (r["domain"], r["prompt_id"])):
         values = {
             r["metric"].replace(".similarity", ".effective"): {"pre": r["pre"], "post": r["post"]}
             if not r["metric"].endswith(".similarity")
             else {s: None if r[s] is None else float(effective(r[s], REFERENCE_SIZE)) for s in ("pre", "post")}
-            for r in group.iter_rows(named=True)
+            for r in group
         }
         text = texts.get((str(domain), str(prompt_id)))
         prompts.append({"domain": domain, "prompt_id": prompt_id, "prompt": text, "values": values})

@@ -352,6 +352,15 @@ def holm(p: Array) -> Array:
     return adjusted
 
 
+def benjamini_hochberg(p: Array) -> Array:
+    """Adjusted p values of Benjamini and Hochberg (1995), for the false discovery rate."""
+    # As scipy.stats.false_discovery_control, whose import takes longer than all else that is done with p values.
+    order = np.argsort(-p, kind="stable")
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1)).clip(max=1)
+    return adjusted
+
+
 def verdict(shift: Estimate, *, margin: float, p_adjusted: float = 0.0) -> str:
     """Judge a shift whose sign is negative for narrowing.
 

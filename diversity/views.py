@@ -9,9 +9,9 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, partial
 from itertools import chain, islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,10 @@ FUNCTION_WORDS = frozenset(
         "would yet you your yours yourself "
     ).split()
 )
+Seen = TypeVar("Seen")
 Encode = Callable[[Sequence[str]], NDArray[np.float64]]
 Integers = NDArray[np.int64]
+Codes = NDArray[np.int32]
 Matrix = NDArray[np.float64]
 BLOCK = 1 << 22  # entries of a dense table made at once
 # Takes different answers and their prompt, gives each answer a label; equal labels mean the same.
@@ -105,7 +107,6 @@ UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f\u1780-\u17ff\u19e0-\u19ff"
 )
 WORD = Words()
-LEXEMES = "".join(c.lower() if c.isalnum() or c == "_" else " " for c in map(chr, range(128)))
 
 # mteval-v13a: signs stand alone; a period or comma between digits does not, a dash after a digit does.
 ENTITIES = (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">"))
@@ -169,6 +170,62 @@ class Cells:
         return np.diff(np.append(self.first, len(self.ids)))
 
 
+class Lexicon:
+    """The words of many answers as numbers: a text is taken apart once, whoever reads it and however far."""
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, int] = defaultdict()
+        self._numbers.default_factory = self._numbers.__len__
+        self._words: list[str] = []
+        self._first = np.empty(0, dtype=np.int64)
+        self._renamed: dict[Callable[[str], str | None], tuple[Codes, Lexicon]] = {}
+        self._told: dict[Callable[[str], Sequence[int]], Integers] = {}
+
+    def read(self, text: str) -> Codes:
+        """Words and single punctuation marks of a text."""
+        return self.codes(WORD.findall(text))
+
+    def codes(self, words: Sequence[str]) -> Codes:
+        """Return the number of each word."""
+        return np.fromiter(map(self._numbers.__getitem__, words), dtype=np.int32, count=len(words))
+
+    @property
+    def words(self) -> list[str]:
+        """The word that each number stands for."""
+        if len(self._words) < len(self._numbers):
+            self._words.extend(islice(self._numbers, len(self._words), None))
+        return self._words
+
+    def by_appearance(self, codes: Codes) -> tuple[Integers, Codes]:
+        """Number words anew from 0 as they first appear; returns those numbers, and the word of each."""
+        if len(self._first) < len(self._numbers):
+            self._first = np.empty(2 * len(self._numbers), dtype=np.int64)
+        places = np.arange(len(codes))
+        # Of entries set more than once the last remains, which is the first place.
+        self._first[codes[::-1]] = places[::-1]
+        first = self._first[codes]
+        appears = first == places
+        return (np.cumsum(appears) - 1)[first], codes[appears]
+
+    def renamed(self, rename: Callable[[str], str | None]) -> tuple[Codes, Lexicon]:
+        """Return the number of each word's new name among the new names; -1 where it has none."""
+        table, names = self._renamed.get(rename) or (np.empty(0, dtype=np.int32), Lexicon())
+        if len(table) < len(self._numbers):
+            fresh = [rename(word) for word in self.words[len(table) :]]
+            added = [-1 if name is None else names._numbers[name] for name in fresh]
+            table = np.append(table, np.array(added, dtype=np.int32))
+            self._renamed[rename] = table, names
+        return table, names
+
+    def told(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Return what a function says of each word, one row a word."""
+        known = self._told.get(tell)
+        fresh = [tell(word) for word in self.words[0 if known is None else len(known) :]]
+        if fresh:
+            self._told[tell] = np.array(fresh) if known is None else np.vstack([known, fresh])
+        return self._told[tell]
+
+
 class Sequences:
     """Token sequences of n answers, their n-grams as integers.
 
@@ -180,13 +237,16 @@ class Sequences:
 
     def __init__(self, items: Sequence[Sequence[str]]) -> None:
         self.lengths: Integers = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
-        self._items: Sequence[Sequence[str]] | None = items
+        self._given: Sequence[Sequence[str]] = items
+        self._coded: tuple[Codes, Lexicon] | None = None
         self._numbered: tuple[Integers, list[str]] | None = None
         self._grams: dict[int, Grams] = {}
         self._cells: dict[int, Cells] = {}
         self._shared: dict[tuple[int, bool], Matrix] = {}
         self._matches: dict[int, Integers] = {}
         self._frequencies: dict[int, tuple[Integers, Integers]] = {}
+        # Sequences among which these are, and their places: what any two have in common is known there.
+        self.among: tuple[Callable[[], Sequences], Integers] | None = None
 
     @classmethod
     def of_numbers(cls, numbers: Integers, lengths: Integers) -> Sequences:
@@ -194,45 +254,55 @@ class Sequences:
         made = cls([])
         made.lengths = lengths
         made._numbered = numbers, list(map(str, range(int(numbers.max(initial=-1)) + 1)))
-        made._items = None
+        return made
+
+    @classmethod
+    def of_codes(cls, codes: Codes, lengths: Integers, lexicon: Lexicon) -> Sequences:
+        """Return sequences of words by their numbers in a lexicon, laid end to end."""
+        made = cls([])
+        made.lengths = lengths
+        made._coded = codes, lexicon
         return made
 
     def mapped(self, rename: Callable[[str], str | None]) -> Sequences:
         """Return the sequences with every token renamed; one renamed to None is left out."""
-        return self.renamed(list(map(rename, self.vocabulary)))
+        codes, lexicon = self._codes()
+        table, names = lexicon.renamed(rename)
+        moved = table[codes]
+        kept = moved >= 0
+        if kept.all():
+            return Sequences.of_codes(moved, self.lengths, names)
+        lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
+        return Sequences.of_codes(moved[kept], lengths, names)
 
-    def renamed(self, names: Sequence[str | None]) -> Sequences:
-        """Return the sequences with a new name for each word of the vocabulary; one named None is left out."""
-        numbers: defaultdict[str | None, int] = defaultdict()
-        numbers.default_factory = numbers.__len__
-        table = np.fromiter(map(numbers.__getitem__, names), dtype=np.int64, count=len(names))
-        moved = table[self._numbers()[0]]
-        result = Sequences([])
-        result.lengths = self.lengths
-        if None in numbers:
-            left_out = numbers[None]
-            kept = moved != left_out
-            moved = moved[kept]
-            moved -= moved > left_out
-            result.lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
-        result._numbered = moved, [name for name in numbers if name is not None]
-        result._items = None
-        return result
+    def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Add up what a function says of each word, over the words of each answer; one row an answer."""
+        codes, lexicon = self._codes()
+        if not len(codes):
+            return np.zeros((len(self.lengths), len(tell(" "))), dtype=np.int64)
+        running = np.vstack([np.zeros_like(lexicon.told(tell)[:1]), np.cumsum(lexicon.told(tell)[codes], axis=0)])
+        ends = np.cumsum(self.lengths)
+        return running[ends] - running[ends - self.lengths]
+
+    def _codes(self) -> tuple[Codes, Lexicon]:
+        if self._coded is None:
+            lexicon = Lexicon()
+            self._coded = lexicon.codes(list(chain.from_iterable(self._given))), lexicon
+        return self._coded
 
     def _numbers(self) -> tuple[Integers, list[str]]:
         """All tokens laid end to end as numbers, and the token that each number stands for."""
         if self._numbered is None:
-            items = self._items or []
+            items = self._given
             if items and all(isinstance(item, str) for item in items):
-                codes = np.frombuffer("".join(items).encode("utf-32-le", "surrogatepass"), dtype="<u4")  # type: ignore[arg-type]
-                distinct, ids = np.unique(codes, return_inverse=True)
-                self._numbered = ids.astype(np.int64), [chr(code) for code in distinct]
+                points = np.frombuffer("".join(items).encode("utf-32-le", "surrogatepass"), dtype="<u4")  # type: ignore[arg-type]
+                distinct, ids = np.unique(points, return_inverse=True)
+                self._numbered = ids.astype(np.int64), [chr(point) for point in distinct]
             else:
-                numbers: defaultdict[str, int] = defaultdict()
-                numbers.default_factory = numbers.__len__
-                total = int(self.lengths.sum())
-                ids = np.fromiter(map(numbers.__getitem__, chain.from_iterable(items)), dtype=np.int64, count=total)
-                self._numbered = ids, list(numbers)
+                codes, lexicon = self._codes()
+                ids, which = lexicon.by_appearance(codes)
+                words = lexicon.words
+                self._numbered = ids, [words[code] for code in which.tolist()]
         return self._numbered
 
     @property
@@ -240,16 +310,15 @@ class Sequences:
         """The token that each number of `grams(1).ids` stands for."""
         return self._numbers()[1]
 
-    @property
+    @cached_property
     def items(self) -> Sequence[Sequence[str]]:
         """The tokens of each answer."""
-        if self._items is None:
-            ids, vocabulary = self._numbers()
-            ends = np.cumsum(self.lengths)
-            self._items = [
-                [vocabulary[i] for i in ids[end - length : end]] for end, length in zip(ends, self.lengths, strict=True)
-            ]
-        return self._items
+        if len(self._given):
+            return self._given
+        ids, vocabulary = self._numbers()
+        tokens = [vocabulary[i] for i in ids.tolist()]
+        ends = np.cumsum(self.lengths)
+        return [tokens[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
 
     @cached_property
     def owners(self) -> Integers:
@@ -327,6 +396,9 @@ class Sequences:
         The diagonal holds how many an answer has.
         """
         key = order, counted
+        if key not in self._shared and self.among is not None:
+            whole, places = self.among
+            self._shared[key] = whole().shared(order, counted=counted)[np.ix_(places, places)]
         if key not in self._shared:
             rows, columns = self._columns(order, counted=counted)
             self._shared[key] = _inner(rows, columns, np.ones(len(rows), dtype=np.float32), len(self.lengths))
@@ -367,7 +439,8 @@ class Sequences:
     @cached_property
     def classes(self) -> Integers:
         """A number for each answer, the same for answers with the same tokens."""
-        return classes([item if isinstance(item, str) else tuple(item) for item in self.items])
+        ids, ends = self._numbers()[0], np.cumsum(self.lengths)
+        return classes([ids[end - length : end].tobytes() for end, length in zip(ends, self.lengths, strict=True)])
 
     @cached_property
     def strings(self) -> list[str]:
@@ -453,6 +526,10 @@ class Answers:
         The least number of valid answers to the prompt among the checkpoints of the run.
     windows, unknown : arrays of n, optional
         In how many windows the embedding model read each answer, and what share of its tokens it did not know.
+    lexicon : Lexicon, optional
+        Numbers the words; sets that share one are joined quickly.
+    tokens : sequence of n arrays, optional
+        The words of each whole answer by their numbers in the lexicon, where they were read already.
     """
 
     def __init__(
@@ -473,9 +550,10 @@ class Answers:
         equal_valid: int | None = None,
         windows: NDArray[np.int64] | None = None,
         unknown: NDArray[np.float64] | None = None,
+        lexicon: Lexicon | None = None,
+        tokens: Sequence[Codes] | None = None,
     ) -> None:
-        # A line end is one character, however the system wrote it.
-        self.texts = tuple(unicodedata.normalize("NFC", t).replace("\r\n", "\n") for t in texts)
+        self.texts = tuple(map(normal, texts))
         self.language = language
         self.limit = limit
         self.calibration = calibration
@@ -489,7 +567,12 @@ class Answers:
         self.equal_valid = equal_valid
         self.windows = windows
         self.unknown = unknown
+        self.lexicon = lexicon or Lexicon()
+        # A larger set that holds these answers, and their places there: pairs of them are compared there.
+        self.among: tuple[Answers, Integers] | None = None
         self._encode = encode
+        self._tokens = tokens
+        self._seen: dict[Callable[[str], Any], list[Any]] = {}
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -503,10 +586,28 @@ class Answers:
         part.equal_valid = None if self.equal_valid is None else min(self.equal_valid, len(places))
         return part
 
+    def whole(self) -> tuple[Answers, Integers]:
+        """Return the largest set that these answers are among, and their places there."""
+        if self.among is None:
+            return self, np.arange(len(self))
+        larger, places = self.among
+        whole, of_larger = larger.whole()
+        return whole, of_larger[places]
+
     def forget(self) -> None:
         """Drop the views that were made; they are made again when asked for."""
         for name in [n for n in vars(self) if isinstance(getattr(type(self), n, None), cached_property)]:
             del self.__dict__[name]
+        self._seen.clear()
+
+    def each(self, look: Callable[[str], Seen]) -> list[Seen]:
+        """Return what a function says of each answer, as far as it is read; it is asked once."""
+        if look not in self._seen:
+            self._seen[look] = self._look(look)
+        return self._seen[look]
+
+    def _look(self, look: Callable[[str], Seen]) -> list[Seen]:
+        return [look(text) for text in self.read]
 
     @cached_property
     def read(self) -> tuple[str, ...]:
@@ -516,30 +617,32 @@ class Answers:
         return tuple(t[: _end_of_word(t, self.limit)] for t in self.texts)
 
     @cached_property
+    def tokens(self) -> list[Codes]:
+        """The words of each answer, as far as it is read, by their numbers in the lexicon."""
+        # The words of a text that is cut after a word are its first words.
+        whole = [self.lexicon.read(t) for t in self.texts] if self._tokens is None else self._tokens
+        return [codes[: self.limit] for codes in whole]
+
+    def _placed(self, view: str, made: Sequences) -> Sequences:
+        if self.among is not None:
+            whole, places = self.among
+            made.among = partial(getattr, whole, view), places
+        return made
+
+    @cached_property
     def words(self) -> Sequences:
         """Words and single punctuation marks of each answer."""
-        return Sequences([WORD.findall(t) for t in self.read])
+        return self._placed("words", _laid_out(self.tokens, self.lexicon))
 
     @cached_property
     def shapes(self) -> Sequences:
         """The words with all but function words and punctuation replaced by their kind."""
-        return self.words.mapped(_shape)
+        return self._placed("shapes", self.words.mapped(_shape))
 
     @cached_property
     def lexemes(self) -> Sequences:
         """The words in one case, without punctuation: what measures of lexical richness count."""
-        if "words" in vars(self) or not all(map(str.isascii, self.read)):
-            words = self.words.vocabulary
-            # All in one call: no word holds a line break, and no fold depends on its neighbours.
-            folded = "\n".join(words).casefold().split("\n") if words else []
-            return self.words.renamed(
-                [
-                    fold if word[0].isalnum() or word[0] == "_" else None
-                    for word, fold in zip(words, folded, strict=True)
-                ]
-            )
-        # In ASCII the same without the regular expression, in a third of the time.
-        return Sequences([t.translate(LEXEMES).split() for t in self.read])
+        return self.words.mapped(_lexeme)
 
     @cached_property
     def deflated(self) -> tuple[int, int]:
@@ -560,12 +663,12 @@ class Answers:
     @cached_property
     def function_words(self) -> Sequences:
         """The function words of each answer in their order, all else left out."""
-        return self.words.mapped(_function_word)
+        return self._placed("function_words", self.words.mapped(_function_word))
 
     @cached_property
     def punctuation(self) -> Sequences:
         """The punctuation marks of each answer in their order, all else left out."""
-        return self.words.mapped(_punctuation_mark)
+        return self._placed("punctuation", self.words.mapped(_punctuation_mark))
 
     @cached_property
     def programs(self) -> list[Tree]:
@@ -671,8 +774,14 @@ class Picked(Answers):
 
     def __init__(self, picks: Sequence[tuple[Answers, int]]) -> None:
         first = picks[0][0] if picks else Answers(())
-        super().__init__((), language=first.language, encode=first._encode, calibration=first.calibration)
-        self.limit = first.limit
+        super().__init__(
+            (),
+            language=first.language,
+            encode=first._encode,
+            calibration=first.calibration,
+            limit=first.limit,
+            lexicon=first.lexicon,
+        )
         self.texts = tuple(source.texts[i] for source, i in picks)
         if all(source.behaviours is not None for source, _ in picks):
             self.behaviours = [source.behaviours[i] for source, i in picks if source.behaviours is not None]
@@ -688,14 +797,48 @@ class Picked(Answers):
         return tuple(source.read[i] for source, i in self.picks)
 
     @cached_property
-    def words(self) -> Sequences:
-        """Words and single punctuation marks of each answer."""
-        return Sequences([source.words.items[i] for source, i in self.picks])
+    def tokens(self) -> list[Codes]:
+        """The words of each answer, as far as it is read, by their numbers in the lexicon."""
+        return [
+            source.tokens[i]
+            if source.lexicon is self.lexicon
+            else self.lexicon.codes([source.lexicon.words[code] for code in source.tokens[i]])
+            for source, i in self.picks
+        ]
+
+    def _look(self, look: Callable[[str], Seen]) -> list[Seen]:
+        return [source.each(look)[i] for source, i in self.picks]
 
     @cached_property
     def programs(self) -> list[Tree]:
         """Each answer as parsed."""
         return [source.programs[i] for source, i in self.picks]
+
+
+def join(sides: Sequence[Answers]) -> Answers:
+    """Return the answers of several sets as one, one set after the other."""
+    found = [side.whole() for side in sides]
+    whole, places = found[0][0], np.concatenate([places for _, places in found])
+    is_one = all(each is whole for each, _ in found)
+    if is_one and len(places) == len(whole) and (places == np.arange(len(whole))).all():
+        return whole
+    joined = Picked([(side, i) for side in sides for i in range(len(side))])
+    joined.among = (whole, places) if is_one else None
+    return joined
+
+
+def normal(text: str) -> str:
+    """Return a text in Unicode's composed form, with a line end as one character, however the system wrote it."""
+    return unicodedata.normalize("NFC", text).replace("\r\n", "\n")
+
+
+def _laid_out(tokens: Sequence[Codes], lexicon: Lexicon) -> Sequences:
+    lengths = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
+    return Sequences.of_codes(np.concatenate(tokens) if tokens else np.empty(0, dtype=np.int32), lengths, lexicon)
+
+
+def _lexeme(word: str) -> str | None:
+    return word.casefold() if word[0].isalnum() or word[0] == "_" else None
 
 
 def _function_word(word: str) -> str | None:
@@ -708,7 +851,6 @@ def _punctuation_mark(word: str) -> str | None:
     return word if is_mark and word[0] != "_" else None
 
 
-@lru_cache(maxsize=65536)
 def _shape(word: str) -> str:
     lower = word.lower()
     if lower in FUNCTION_WORDS or not (word[0].isalnum() or word[0] == "_"):

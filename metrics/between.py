@@ -15,20 +15,21 @@ from scipy.sparse import csr_matrix
 from diversity.corpus import digest
 from diversity.registry import find_metric, metric
 from diversity.stats import pair_mean
-from diversity.views import Answers, Picked, Sequences, Undefined
+from diversity.views import Answers, Sequences, Undefined, join
 
 Matrix = NDArray[np.float64]
 Sides = Sequence[Answers]
 
 NO_DIRECTION = "Says that the answers changed, not that they became more or less alike."
 PERMUTATIONS = 64
+SPARSE_FROM = 256
 NEIGHBOURS = 5
 
 
 @lru_cache(maxsize=1)
-def together(pre: Answers, post: Answers) -> Picked:
+def together(pre: Answers, post: Answers) -> Answers:
     """Return the answers of both checkpoints to one prompt as one set, those of pre first."""
-    return Picked([(side, i) for side in (pre, post) for i in range(len(side))])
+    return join([pre, post])
 
 
 Similarities = tuple[float, float, float]
@@ -285,7 +286,8 @@ def opener_divergence(pre: Answers, post: Answers) -> float:
 
 def openers(answers: Answers) -> Sequences:
     """The first three words of each answer as one token."""
-    return Sequences([[" ".join(words[:3]).lower()] for words in answers.words.items])
+    words = answers.lexicon.words
+    return Sequences([[" ".join([words[code] for code in codes[:3].tolist()]).lower()] for codes in answers.tokens])
 
 
 def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], Sequences], order: int) -> float:
@@ -304,7 +306,12 @@ def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], 
     member[0, : len(pre)] = 1
     width = int(cells.ids.max()) + 1
     total = np.bincount(cells.ids, weights=cells.counts, minlength=width)
-    per_answer = csr_matrix((cells.counts, (cells.owners, cells.ids)), shape=(len(both), width))
+    per_answer: Any
+    if width <= SPARSE_FROM:
+        per_answer = np.zeros((len(both), width))
+        per_answer[cells.owners, cells.ids] = cells.counts
+    else:
+        per_answer = csr_matrix((cells.counts, (cells.owners, cells.ids)), shape=(len(both), width))
     found: list[float] = []
     for rows in np.array_split(member, 1 + width // 4096):  # a few at a time where there are many n-grams
         one = rows @ per_answer

@@ -94,8 +94,11 @@ def cr_lift(answers: Answers) -> float:
     nothing, and at most about their number where all are equal.
     """
     _, together = _deflated(answers)
-    alone = (zlib.compress(text.encode("utf-8", "replace"), 9, -zlib.MAX_WBITS) for text in answers.read)
-    return sum(map(len, alone)) / together
+    return sum(answers.each(_size)) / together
+
+
+def _size(text: str) -> int:
+    return len(zlib.compress(text.encode("utf-8", "replace"), 9, -zlib.MAX_WBITS))
 
 
 def ncd(answers: Answers) -> NDArray[np.float64]:

@@ -41,8 +41,12 @@ def words(answers: Answers) -> float:
 )
 def duplicates(answers: Answers) -> NDArray[np.float64]:
     """Share of pairs of answers that are equal but for white space."""
-    same = classes([" ".join(t.split()) for t in answers.read])
+    same = classes(answers.each(_folded))
     return np.equal.outer(same, same).astype(np.float64)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split())
 
 
 @metric(
@@ -58,7 +62,11 @@ def duplicates(answers: Answers) -> NDArray[np.float64]:
 )
 def markdown(answers: Answers) -> float:
     """Share of answers with markdown: headings, lists, bold, fences, tables."""
-    return float(np.mean([MARKDOWN.search(t) is not None for t in answers.read]))
+    return float(np.mean(answers.each(_has_markdown)))
+
+
+def _has_markdown(text: str) -> bool:
+    return MARKDOWN.search(text) is not None
 
 
 @metric(

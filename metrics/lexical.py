@@ -141,7 +141,7 @@ def template_share(answers: Answers, *, order: int = 4) -> float:
 
 def openings(answers: Answers) -> NDArray[np.int64]:
     """Return a class for each answer by its first three words; a shorter answer is its own opening."""
-    return classes([tuple(words[:OPENING]) for words in answers.words.items])
+    return classes([codes[:OPENING].tobytes() for codes in answers.tokens])
 
 
 def top_opening_share(answers: Answers) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diversity.metrics.kernels import Matrix, ruzicka
 from diversity.registry import metric
-from diversity.views import WORD, Answers, Sequences, Undefined
+from diversity.views import WORD, Answers, Sequences, Undefined, classes
 
 TEMPLATE = 6  # tags in a template
 TAGGER_DATA = "averaged_perceptron_tagger_eng"
@@ -252,7 +252,11 @@ def tags(answers: Answers) -> Sequences:
             f"part-of-speech tags need nltk's data, which are not on this machine: python -m nltk.downloader "
             f"{TAGGER_DATA}, or read the shape_ form of this metric"
         )
-    return Sequences([list(chain.from_iterable(_tagged(s) for s in split_sentences(t))) for t in answers.read])
+    return Sequences(answers.each(_tags))
+
+
+def _tags(text: str) -> list[str]:
+    return list(chain.from_iterable(map(_tagged, split_sentences(text))))
 
 
 @cache
@@ -274,26 +278,27 @@ def _tagged(sentence: str) -> tuple[str, ...]:
 
 
 def _must_read_as_english(answers: Answers, consequence: str) -> None:
-    foreign = _foreign(answers.read)
+    foreign = _foreign(answers.words)
     if foreign:
         raise Undefined(f"{foreign} of {len(answers)} answers do not read as English: {consequence}")
 
 
-@lru_cache(maxsize=64)
-def _foreign(texts: tuple[str, ...]) -> int:
+def _foreign(words: Sequences) -> int:
     """How many answers are not in Latin script, or lack the words that English cannot do without."""
-    foreign, few_words, few_telling, short = 0, 0, 0, 0
-    for text in texts:
-        words = [w.lower() for w in WORD.findall(text) if w[0].isalpha()]
-        telling = sum(w in ENGLISH for w in words)
-        letters = "".join(words)
-        is_latin = len(letters.encode("ascii", "ignore")) >= 0.8 * len(letters)
-        if not is_latin or (len(words) >= FEW_WORDS and telling < ENGLISH_SHARE * len(words)):
-            foreign += 1
-        elif len(words) < FEW_WORDS:
-            few_words, few_telling, short = few_words + len(words), few_telling + telling, short + 1
+    count, telling, letters, latin = words.sums(_as_english).T
+    is_foreign = (latin < 0.8 * letters) | ((count >= FEW_WORDS) & (telling < ENGLISH_SHARE * count))
+    short = ~is_foreign & (count < FEW_WORDS)
     # Answers too short to tell one by one are judged together.
-    return foreign + (short if few_telling < ENGLISH_SHARE * few_words else 0)
+    are_foreign = telling[short].sum() < ENGLISH_SHARE * count[short].sum()
+    return int(is_foreign.sum() + (short.sum() if are_foreign else 0))
+
+
+def _as_english(word: str) -> tuple[int, int, int, int]:
+    """Whether a token is a word, and one that English cannot do without; its letters, and those that are Latin."""
+    if not word[0].isalpha():
+        return 0, 0, 0, 0
+    lower = word.lower()
+    return 1, int(lower in ENGLISH), len(lower), len(lower.encode("ascii", "ignore"))
 
 
 @metric(
@@ -365,7 +370,6 @@ def punctuation_similarity(answers: Answers) -> Matrix:
     return ruzicka(answers.punctuation, (1, 2, 3))
 
 
-@lru_cache(maxsize=65536)
 def split_sentences(text: str) -> tuple[str, ...]:
     """Sentences of a text, without any data.
 
@@ -398,7 +402,6 @@ def _is_abbreviated(before: str) -> bool:
     return is_initial or is_item or word.lower() in ABBREVIATIONS
 
 
-@lru_cache(maxsize=65536)
 def _sentences(text: str) -> tuple[tuple[int, str], ...]:
     """Length in words and first word of each sentence that has one."""
     found = []
@@ -411,7 +414,7 @@ def _sentences(text: str) -> tuple[tuple[int, str], ...]:
 
 
 def _sentence_lengths(answers: Answers) -> list[NDArray[np.float64]]:
-    lengths = [np.array([size for size, _ in _sentences(t)], dtype=float) for t in answers.read]
+    lengths = [np.array([size for size, _ in found], dtype=float) for found in answers.each(_sentences)]
     if not any(each.size for each in lengths):
         raise Undefined("no answer has a sentence")
     return lengths
@@ -503,7 +506,7 @@ def sentence_length_difference(answers: Answers) -> Matrix:
 )
 def sentence_opening_distinct(answers: Answers) -> float:
     """Different first words of sentences over the number of sentences, all answers of the prompt pooled."""
-    openings = [word for t in answers.read for _, word in _sentences(t)]
+    openings = [word for found in answers.each(_sentences) for _, word in found]
     if not openings:
         raise Undefined("no answer has a sentence")
     return len(set(openings)) / len(openings)
@@ -525,7 +528,7 @@ def sentence_opening_similarity(answers: Answers) -> Matrix:
 
     Two answers without a sentence are alike, one without and one with are not.
     """
-    openings = [[word for _, word in _sentences(t)] for t in answers.read]
+    openings = [[word for _, word in found] for found in answers.each(_sentences)]
     if not any(openings):
         raise Undefined("no answer has a sentence")
     # No opening at all is an opening of its own.
@@ -582,8 +585,7 @@ def _kind(line: str) -> str:
 
 def _layouts(answers: Answers) -> NDArray[np.int64]:
     """Number of the layout of each answer."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(layout(t), len(numbers)) for t in answers.read], dtype=np.int64)
+    return classes(answers.each(layout))
 
 
 @metric(

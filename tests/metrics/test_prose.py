@@ -352,9 +352,13 @@ FOREIGN = [
 ]
 
 
+def foreign(texts):
+    return prose._foreign(Answers(texts).words)
+
+
 @pytest.mark.parametrize("text", FOREIGN)
 def test_other_languages_do_not_read_as_english(text):
-    assert prose._foreign((ENGLISH, text, ENGLISH)) == 1
+    assert foreign((ENGLISH, text, ENGLISH)) == 1
 
 
 @pytest.mark.parametrize(
@@ -369,12 +373,12 @@ def test_other_languages_do_not_read_as_english(text):
     ],
 )
 def test_english_reads_as_english(texts):
-    assert prose._foreign(texts) == 0
+    assert foreign(texts) == 0
 
 
 def test_short_answers_are_judged_together():
-    assert prose._foreign(("Guten Morgen.", "Wie geht es dir?", "Gut, danke.")) == 3
-    assert prose._foreign(("Guten Morgen.", "How are you today, and where is the dog?")) == 0
+    assert foreign(("Guten Morgen.", "Wie geht es dir?", "Gut, danke.")) == 3
+    assert foreign(("Guten Morgen.", "How are you today, and where is the dog?")) == 0
 
 
 @pytest.mark.parametrize(
