@@ -485,10 +485,11 @@ def drop_out(asked: int, lost: int, lost_pre: int, lost_post: int) -> bool:
     More than a tenth of those asked, or more on one side than the other beyond a fair coin (two-sided 5 %). `lost_pre`
     and `lost_post` count the prompts that only that side lacks.
     """
-    from scipy.stats import binomtest
+    from scipy.special import bdtr
 
-    uneven = lost_pre + lost_post > 0 and binomtest(lost_pre, lost_pre + lost_post).pvalue <= 0.05
-    return bool(lost > 0.1 * asked or uneven)
+    # The binomial test of one half, whose tails are equal.
+    p = 2 * bdtr(min(lost_pre, lost_post), lost_pre + lost_post, 0.5)
+    return bool(lost > 0.1 * asked or (lost_pre != lost_post and p <= 0.05))
 
 
 def effect_size(deltas: Array) -> float | None:

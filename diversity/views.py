@@ -239,7 +239,6 @@ class Sequences:
         self.lengths: Integers = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
         self._given: Sequence[Sequence[str]] = items
         self._coded: tuple[Codes, Lexicon] | None = None
-        self._numbered: tuple[Integers, list[str]] | None = None
         self._grams: dict[int, Grams] = {}
         self._cells: dict[int, Cells] = {}
         self._shared: dict[tuple[int, bool], Matrix] = {}
@@ -253,7 +252,7 @@ class Sequences:
         """Return sequences of tokens that are numbers already, from 0 and laid end to end."""
         made = cls([])
         made.lengths = lengths
-        made._numbered = numbers, list(map(str, range(int(numbers.max(initial=-1)) + 1)))
+        made._numbered = numbers, lambda: list(map(str, range(int(numbers.max(initial=-1)) + 1)))
         return made
 
     @classmethod
@@ -290,33 +289,35 @@ class Sequences:
             self._coded = lexicon.codes(list(chain.from_iterable(self._given))), lexicon
         return self._coded
 
-    def _numbers(self) -> tuple[Integers, list[str]]:
-        """All tokens laid end to end as numbers, and the token that each number stands for."""
-        if self._numbered is None:
-            items = self._given
-            if items and all(isinstance(item, str) for item in items):
-                points = np.frombuffer("".join(items).encode("utf-32-le", "surrogatepass"), dtype="<u4")  # type: ignore[arg-type]
-                distinct, ids = np.unique(points, return_inverse=True)
-                self._numbered = ids.astype(np.int64), [chr(point) for point in distinct]
-            else:
-                codes, lexicon = self._codes()
-                ids, which = lexicon.by_appearance(codes)
-                words = lexicon.words
-                self._numbered = ids, [words[code] for code in which.tolist()]
-        return self._numbered
+    @cached_property
+    def _numbered(self) -> tuple[Integers, Callable[[], list[str]]]:
+        """All tokens as numbers, and what gives the token that each number stands for."""
+        items = self._given
+        if items and all(isinstance(item, str) for item in items):
+            points = np.frombuffer("".join(items).encode("utf-32-le", "surrogatepass"), dtype="<u4")  # type: ignore[arg-type]
+            distinct, ids = np.unique(points, return_inverse=True)
+            return ids.astype(np.int64), lambda: list(map(chr, distinct.tolist()))
+        codes, lexicon = self._codes()
+        ids, which = lexicon.by_appearance(codes)
+        return ids, lambda: [lexicon.words[code] for code in which.tolist()]
 
     @property
+    def ids(self) -> Integers:
+        """All tokens laid end to end as numbers from 0."""
+        return self._numbered[0]
+
+    @cached_property
     def vocabulary(self) -> list[str]:
-        """The token that each number of `grams(1).ids` stands for."""
-        return self._numbers()[1]
+        """The token that each number of `ids` stands for."""
+        return self._numbered[1]()
 
     @cached_property
     def items(self) -> Sequence[Sequence[str]]:
         """The tokens of each answer."""
         if len(self._given):
             return self._given
-        ids, vocabulary = self._numbers()
-        tokens = [vocabulary[i] for i in ids.tolist()]
+        vocabulary = self.vocabulary
+        tokens = [vocabulary[i] for i in self.ids.tolist()]
         ends = np.cumsum(self.lengths)
         return [tokens[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
 
@@ -337,10 +338,10 @@ class Sequences:
         return self._grams[order]
 
     def _unigrams(self) -> Grams:
-        tokens, vocabulary = self._numbers()
-        positions = np.arange(len(tokens))
+        tokens = self.ids
         by_token = _stable_order(tokens)
-        return Grams(tokens, self.owners, positions, len(vocabulary), by_token, tokens[by_token], tokens)
+        distinct = int(tokens.max(initial=-1)) + 1
+        return Grams(tokens, self.owners, np.arange(len(tokens)), distinct, by_token, tokens[by_token], tokens)
 
     def _extended(self, order: int) -> Grams:
         """N-grams from those one shorter: a radix sort by the last token, which is at hand, then by the rest."""
@@ -364,10 +365,12 @@ class Sequences:
         if order not in self._cells:
             grams = self.grams(order)
             ids, owners = grams.sorted_ids, self.owners[grams.sorted_starts]
-            begins = np.flatnonzero(np.append(len(ids) > 0, (ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1])))
+            begins = _starts((ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1]), len(ids))
+            counts = np.empty(len(begins), dtype=np.int64)
+            counts[:-1] = begins[1:] - begins[:-1]
+            counts[-1:] = len(owners) - begins[-1:]
             ids = ids[begins]
-            first = np.flatnonzero(np.append(len(ids) > 0, ids[1:] != ids[:-1]))
-            counts = np.diff(np.append(begins, len(owners)))
+            first = _starts(ids[1:] != ids[:-1], len(ids))
             self._cells[order] = Cells(ids, owners[begins], counts, first)
         return self._cells[order]
 
@@ -439,7 +442,7 @@ class Sequences:
     @cached_property
     def classes(self) -> Integers:
         """A number for each answer, the same for answers with the same tokens."""
-        ids, ends = self._numbers()[0], np.cumsum(self.lengths)
+        ids, ends = self.ids, np.cumsum(self.lengths)
         return classes([ids[end - length : end].tobytes() for end, length in zip(ends, self.lengths, strict=True)])
 
     @cached_property
@@ -475,13 +478,20 @@ def classes(items: Sequence[Hashable]) -> Integers:
     return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
 
 
+def _starts(changes: NDArray[np.bool_], n: int) -> Integers:
+    """Where the runs of n entries begin, from whether each entry but the first differs from the one before."""
+    starts = np.ones(n, dtype=bool)
+    starts[1:] = changes
+    return np.flatnonzero(starts)
+
+
 def _stable_order(keys: Integers) -> Integers:
     """Stable order of non-negative integers below 2**32.
 
     numpy's stable sort of 16-bit integers is a radix sort, some ten times faster than its sorts of 64-bit ones.
     """
     order = np.argsort(keys.astype(np.uint16), kind="stable")
-    if len(keys) and keys.max() > np.iinfo(np.uint16).max:
+    if len(keys) and keys.max() >= 1 << 16:
         high = (keys >> 16).astype(np.uint16)
         order = order[np.argsort(high[order], kind="stable")]
     return order

@@ -9,6 +9,7 @@ from diversity.views import Answers, Sequences, Undefined
 Array = NDArray[np.float64]
 Lengths = NDArray[np.int64]
 
+FAR = 2**31
 EPSILON, K, ALPHA = 0.1, 5, 5  # the constants of nltk's SmoothingFunction
 
 
@@ -96,8 +97,8 @@ def closest_of_others(lengths: Lengths) -> Lengths:
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
     # Sorted, the closest other is a neighbour.
-    below = np.append(np.iinfo(np.int32).min, ordered[:-1])
-    above = np.append(ordered[1:], np.iinfo(np.int32).max)
+    below = np.append(-FAR, ordered[:-1])
+    above = np.append(ordered[1:], FAR)
     closest = np.empty_like(lengths)
     closest[order] = np.where(ordered - below <= above - ordered, below, above)
     return closest
