@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from diversity.errors import InputError
 from diversity.registry import FACETS, domain_of, find_metric
-from diversity.views import Answers, Picked, Sequences, Undefined
+from diversity.views import Answers, Sequences, Undefined, join
 
 SAME = 0.5  # mean similarity from which two groups of answers are one
 NEAR = 0.8  # lexical similarity from which an output is folded into an earlier one, as in `near_duplicates`
@@ -61,8 +60,7 @@ class Drilldown:
         answers = [sides[name] for name in self.names]
         outputs = [self._outputs[domain, prompt_id, name] for name in self.names]
         # Answers come in the order of their samples, without the outputs that hold none.
-        extract = domain_of(domain).answer
-        places = [place for place, output in enumerate(chain.from_iterable(outputs)) if extract(output)]
+        places = np.flatnonzero(~np.concatenate([side.flags["empty"] for side in answers])).tolist()
         entry: Entry = {"domain": domain, "prompt_id": prompt_id}
         entry |= {side: [shortened(o) for o in own] for side, own in zip(("pre", "post"), outputs, strict=True)}
         self._entries[domain, prompt_id] = entry | looked_at(answers, places, sum(map(len, outputs)))
@@ -146,7 +144,7 @@ def looked_at(sides: Sequence[Answers], places: Sequence[int], count: int) -> En
         behaviours
             For each output what its program did, where that can be said in words.
     """
-    first, both = len(sides[0]), Picked([(side, i) for side in sides for i in range(len(side))])
+    first, both = len(sides[0]), join(sides)
     entry: Entry = {"groups": {}, "repeats": [None] * count, "phrases": [], "openings": [], "map": None}
     if not len(both):
         return entry
@@ -175,7 +173,7 @@ def _spread(values: Sequence[Any], places: Sequence[int], count: int) -> list[An
     return spread
 
 
-def _groups(both: Picked, facet: str) -> list[int | None] | None:
+def _groups(both: Answers, facet: str) -> list[int | None] | None:
     """Group of each answer by average linkage of the facet's kernel, numbered by size; None where it has no kernel."""
     spec = find_metric(f"{facet}.similarity") if facet in HEADLINES else None
     if spec is None:
@@ -292,7 +290,7 @@ def _openings(words: Sequence[Sequence[str]], first: int) -> list[list[Any]]:
     return found[:OPENINGS]
 
 
-def _map(both: Picked, places: Sequence[int], count: int) -> Entry:
+def _map(both: Answers, places: Sequence[int], count: int) -> Entry:
     """Places of the answers in the plane of the first two principal components."""
     try:
         vectors = both.vectors
@@ -313,7 +311,7 @@ def _map(both: Picked, places: Sequence[int], count: int) -> Entry:
     }
 
 
-def _forms(both: Picked, places: Sequence[int], count: int) -> Entry:
+def _forms(both: Answers, places: Sequence[int], count: int) -> Entry:
     """The normalised trees of the programs that parse, each different one once."""
     if not both.language:
         return {}

@@ -99,7 +99,9 @@ COMMON = {
     "tr": "ve bir bu için ile da de çok ne gibi daha olarak olan var sonra kadar ama en her",
     "id": "yang dan di dengan untuk ini itu dari pada tidak adalah dalam akan ke juga saya ada bisa oleh",
 }
-_LANGUAGES = {word: [name for name in COMMON if word in COMMON[name].split()] for word in " ".join(COMMON.values()).split()}
+_LANGUAGES = {
+    word: [name for name in COMMON if word in COMMON[name].split()] for word in " ".join(COMMON.values()).split()
+}
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 FEWEST_WORDS = 12  # below it a title, a name or a number decides
 

@@ -652,7 +652,7 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
         for checkpoint, side in sides.items():
             side.measure_against(window)
             made: dict[tuple[bytes, int | None, bool], Answers] = {}
-            whole: Answers | None = None
+            whole: tuple[Answers, NDArray[np.int64]] | None = None
             for condition in conditions:
                 kept, note, limit = side.under(condition, window)
                 texts = [side.answers[i] for i in kept]
@@ -665,10 +665,11 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                 key = kept.tobytes(), limit, stripped
                 if key not in made and whole is not None and limit is None and not stripped:
                     # Some of the answers, whose words and trees are at hand.
+                    larger, every = whole
                     places = np.searchsorted(every, kept)
-                    made[key] = whole.part(places.tolist())
+                    made[key] = larger.part(places.tolist())
                     made[key].outputs, made[key].equal_valid = len(side.answers), equal_valid
-                    made[key].among = whole, places
+                    made[key].among = larger, places
                 elif key not in made:
                     made[key] = Answers(
                         texts,
@@ -687,7 +688,7 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                         tokens=None if stripped else [side.tokens[i] for i in kept],
                     )
                 if condition == ALL:
-                    whole, every = made[key], kept
+                    whole = made[key], kept
                 sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
 
@@ -712,7 +713,8 @@ class _Side:
         given = {c: rows[c].to_list() for c in told if c in rows.columns}
         if "behaviour" in given:
             given["behaviour"] = rows["behaviour"].cast(pl.String).to_list()
-        answers, valid, noticed, behaviours, qualities = [], [], [], [], []
+        answers, valid, noticed, behaviours = [], [], [], []
+        qualities: list[Any] = []
         for i, output in enumerate(given["output"]):
             # One answer after the other: what is asked of it is asked several times.
             answer = domain.answer(output)

@@ -519,7 +519,8 @@ def _groups(frame: pl.DataFrame) -> dict[tuple[str, str, str], pl.DataFrame]:
 
 
 def _deltas(known: pl.DataFrame) -> Array:
-    return known["post"].to_numpy() - known["pre"].to_numpy()
+    deltas: Array = known["post"].to_numpy() - known["pre"].to_numpy()
+    return deltas
 
 
 def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
@@ -634,7 +635,7 @@ Figures = tuple[dict[str, Any], Estimate | None]
 def _within(told: _Told, known: pl.DataFrame, p: float | None) -> Figures:
     """One row of the Shift table from scores of single prompts that both sides have; `p` is their `sign_flip`."""
     spec, settings = told.metric, told.settings
-    row = told.row(len(known), int(known["pre_n"].sum() + known["post_n"].sum()), _by_prompt(known, settings))
+    row = told.row(len(known), int(known["pre_n"].sum()) + int(known["post_n"].sum()), _by_prompt(known, settings))
     if len(known) < 2:
         return row, None
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()

@@ -242,6 +242,7 @@ class Sequences:
         self._grams: dict[int, Grams] = {}
         self._cells: dict[int, Cells] = {}
         self._shared: dict[tuple[int, bool], Matrix] = {}
+        self._overlaps: dict[tuple[int, bool], tuple[Matrix, NDArray[np.bool_]]] = {}
         self._matches: dict[int, Integers] = {}
         self._frequencies: dict[int, tuple[Integers, Integers]] = {}
         # Sequences among which these are, and their places: what any two have in common is known there.
@@ -281,7 +282,8 @@ class Sequences:
             return np.zeros((len(self.lengths), len(tell(" "))), dtype=np.int64)
         running = np.vstack([np.zeros_like(lexicon.told(tell)[:1]), np.cumsum(lexicon.told(tell)[codes], axis=0)])
         ends = np.cumsum(self.lengths)
-        return running[ends] - running[ends - self.lengths]
+        sums: Integers = running[ends] - running[ends - self.lengths]
+        return sums
 
     def _codes(self) -> tuple[Codes, Lexicon]:
         if self._coded is None:
@@ -434,10 +436,18 @@ class Sequences:
 
         It is not where neither of two answers has an n-gram; there it reads 0.
         """
-        shared = self.shared(order, counted=counted)
-        sizes = np.diag(shared)
-        union = sizes[:, None] + sizes[None, :] - shared
-        return np.divide(shared, union, out=np.zeros_like(union), where=union > 0), union > 0
+        key = order, counted
+        if key not in self._overlaps and self.among is not None:
+            whole, places = self.among
+            of_whole = whole().overlap(order, counted=counted)
+            self._overlaps[key] = of_whole[0][np.ix_(places, places)], of_whole[1][np.ix_(places, places)]
+        if key not in self._overlaps:
+            shared = self.shared(order, counted=counted)
+            sizes = np.diag(shared)
+            union = sizes[:, None] + sizes[None, :] - shared
+            defined = union > 0
+            self._overlaps[key] = np.divide(shared, union, out=np.zeros_like(union), where=defined), defined
+        return self._overlaps[key]
 
     @cached_property
     def classes(self) -> Integers:

@@ -286,8 +286,8 @@ def opener_divergence(pre: Answers, post: Answers) -> float:
 
 def openers(answers: Answers) -> Sequences:
     """The first three words of each answer as one token."""
-    words = answers.lexicon.words
-    return Sequences([[" ".join([words[code] for code in codes[:3].tolist()]).lower()] for codes in answers.tokens])
+    tokens, words = answers.tokens, answers.lexicon.words
+    return Sequences([[" ".join([words[code] for code in codes[:3].tolist()]).lower()] for codes in tokens])
 
 
 def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], Sequences], order: int) -> float:
