@@ -275,6 +275,12 @@ def _template(ctx: click.Context, parameter: click.Parameter, value: tuple[str, 
 @click.option("--dtype", help="float32, bfloat16 or float16 (transformers, vllm).  [default: by the device]")
 @click.option("--device", help="cpu, cuda, cuda:1, mps … (transformers).  [default: a GPU, if any]")
 @click.option("--4bit", "load_in_4bit", is_flag=True, default=None, help="Load the weights in 4 bits (transformers).")
+@click.option(
+    "--log-probabilities",
+    is_flag=True,
+    default=None,
+    help="Keep the log-probability of each output, for calibration (docs/probes.md).",
+)
 @click.option("--concurrency", type=int, help="Calls in flight (endpoints).  [default: 8]")
 @click.option("--timeout", type=float, help="Seconds a call may take (endpoints).  [default: 600]")
 @click.option("--shard", default="1/1", callback=_shard, metavar="I/K", help="Draw only this share of the batches.")

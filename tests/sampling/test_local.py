@@ -590,3 +590,29 @@ def test_hash_of_the_prompts_depends_on_their_texts_and_not_on_their_order():
     other = SimpleNamespace(prompt_id="b", prompt="z")
 
     assert prompt_hash([one, two]) == prompt_hash([two, one]) != prompt_hash([one, other])
+
+
+def test_log_probability_is_what_the_model_gives_the_output(tiny_model, drawn):
+    """Checked by one pass over prompt and output, without any sampling."""
+    import torch
+
+    telling = local.Local(str(tiny_model), log_probabilities=True)
+    told = diversity.sample(telling, **ASKED)
+    assert told.frame.drop("log_probability").equals(drawn.frame)
+
+    tokenizer, model = telling._tokenizer, telling._model
+    compared = 0
+    for row in told.frame.iter_rows(named=True):
+        asked = tokenizer.apply_chat_template(
+            [{"role": "user", "content": row["prompt"]}], tokenize=False, add_generation_prompt=True
+        )
+        ids = tokenizer(asked, add_special_tokens=False)["input_ids"]
+        written = tokenizer(row["output"], add_special_tokens=False)["input_ids"]
+        if len(written) != row["output_tokens"]:  # the text may be cut into other tokens than it was written in
+            continue
+        with torch.inference_mode():
+            likely = model(torch.tensor([ids + written])).logits[0].double().log_softmax(-1)
+        sums = [likely[len(ids) - 1 + i, token].item() for i, token in enumerate(written)]
+        assert row["log_probability"] == pytest.approx(sum(sums), abs=1e-3)
+        compared += 1
+    assert compared
