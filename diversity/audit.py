@@ -212,7 +212,9 @@ def _quality(shift: Shift, tuned: Sequence[str]) -> list[Cell]:
             judged = CANNOT, None, "floor: no more outputs pass the domain's check than by chance"
         elif min(row["pre"], row["post"]) >= 0.98:
             judged = "unchanged", None, "ceiling: nearly all outputs pass the domain's check"
-        cells.append(cell_of("quality", "valid outputs", row["domain"], place_of(row["domain"], tuned), estimate, judged))
+        cells.append(
+            cell_of("quality", "valid outputs", row["domain"], place_of(row["domain"], tuned), estimate, judged)
+        )
     return cells
 
 
@@ -248,5 +250,3 @@ def _diversity(shift: Shift, tuned: Sequence[str]) -> list[Cell]:
             )
         )
     return cells
-
-

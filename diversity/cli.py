@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -21,6 +22,7 @@ from diversity.errors import DiversityError, InputError
 if TYPE_CHECKING:
     from diversity.designs import Design
     from diversity.gate import Gate
+    from diversity.probes import Cell
     from diversity.sampling import Progress
     from diversity.shift import Shift
     from diversity.tables import Samples, Scores
@@ -510,6 +512,7 @@ def score(
     "[default: all, or the top of very large runs]",
 )
 @click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
+@click.option("--tuned", multiple=True, help="Domain the checkpoint was tuned for, for the probes; again for more.")
 @_execute
 def compare(
     pre: str,
@@ -534,6 +537,7 @@ def compare(
     sweeps: tuple[str, ...],
     outputs: str | None,
     model_card: Path | None,
+    tuned: tuple[str, ...],
     execute: str | None,
 ) -> None:
     """Compare PRE (before tuning) with POST (after), prompt by prompt.
@@ -553,9 +557,9 @@ def compare(
 
     if store is None and domains:
         raise click.UsageError("--domain goes with --until-decided STORE, which samples", click.get_current_context())
-    if (sweeps or outputs or model_card) and (store is not None or is_recipe or len(posts) > 1):
+    if (sweeps or outputs or model_card or tuned) and (store is not None or is_recipe or len(posts) > 1):
         raise click.UsageError(
-            "--sweep, --outputs and --model-card go with one PRE and one POST", click.get_current_context()
+            "--sweep, --outputs, --tuned and --model-card go with one PRE and one POST", click.get_current_context()
         )
     given: dict[str, Any] = {"embedder": embedding_model, "margin": margin, "seed": seed, "execute": execute or False}
     if store is not None:
@@ -591,7 +595,7 @@ def compare(
             found = diversity.trajectory(sides, **given)
         else:
             swept = [_side(each) for each in sweeps]
-            found = diversity.compare(*sides, sweep=swept, outputs=outputs, **given)  # type: ignore[arg-type]  # refused there
+            found = diversity.compare(*sides, sweep=swept, outputs=outputs, tuned=tuned, **given)  # type: ignore[arg-type]  # refused there
             if model_card:
                 found.to_model_card(model_card)
     _deliver(found, out, html, markdown, as_json=as_json)
@@ -634,6 +638,11 @@ def _side(given: str) -> Samples | Scores:
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the shift as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
+@click.option(
+    "--faithfulness",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `diversity faithfulness --json` printed of this pair, for a rule about it.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
@@ -654,6 +663,7 @@ def check(
     out: Path | None,
     html: Path | None,
     keep: Path | None,
+    faithfulness: Path | None,
     seed: int,
     embedding_model: str | None,
     allow_settings_differ: bool,
@@ -688,11 +698,13 @@ def check(
         _init(pre, post, file or Path(FILE), options)
         return
     policy = Policy.read(file)
+    asked = [_cell(faithfulness)] if faithfulness else []
     if _is_shift(post) and not pre:
-        gate = judge(Shift.read(post), policy)
+        shift = Shift.read(post)
+        gate = judge(replace(shift, probes=[*shift.probes, *map(asdict, asked)]), policy)
     else:
         with _progress() as progress:
-            gate = inspect(pre or None, post, policy, keep=keep, progress=progress, **options)
+            gate = inspect(pre or None, post, policy, keep=keep, asked=asked, progress=progress, **options)
     for path, write in ((junit, gate.to_junit), (markdown, gate.to_markdown), (gitlab, gate.to_gitlab)):
         if path:
             write(path)
@@ -701,7 +713,7 @@ def check(
     if out:
         gate.shift.to_json(out)
     if html:
-        gate.shift.to_html(html)
+        gate.to_html(html)
     if as_json == "-":
         click.echo(gate.to_json(), nl=False)
     else:
@@ -713,6 +725,16 @@ def check(
     if github if github is not None else os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(gate, is_apart=as_json == "-")
     ctx.exit(gate.exit_code)
+
+
+def _cell(path: Path) -> Cell:
+    """Read what `faithfulness --json` printed, for a rule about it."""
+    from diversity.probes import Cell
+
+    try:
+        return Cell(**json.loads(path.read_text(encoding="utf-8"))["cell"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: not what `diversity faithfulness --json` prints: run it again") from None
 
 
 @commands.command()
@@ -1088,6 +1110,7 @@ def faithfulness(pre: str, post: str, out: Path | None, as_json: bool, **options
     Example: diversity faithfulness reference:pre reference:post --prompts 20 -n 4
     """
     from diversity.faithfulness import faithfulness as probed
+    from diversity.probes import of_chains
 
     with _progress() as progress:
         found = probed(pre, post, progress=progress, **options)
@@ -1098,7 +1121,8 @@ def faithfulness(pre: str, post: str, out: Path | None, as_json: bool, **options
     rows = found.table().to_dicts()
     if as_json:
         finite = [{k: None if v in (math.inf, -math.inf) else v for k, v in row.items()} for row in rows]
-        click.echo(json.dumps({"verdict": found.verdict, "why": found.why, "measures": finite}, indent=1))
+        told = {"verdict": found.verdict, "why": found.why, "measures": finite, "cell": asdict(of_chains(found))}
+        click.echo(json.dumps(told, indent=1))
         return
     figures = ("pre", "post", "shift", "ci_low", "ci_high")
     _print_table(

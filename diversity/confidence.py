@@ -421,9 +421,7 @@ def slope(values: Array, distances: Array) -> float:
     return float(centred @ values) / total if total > 1e-12 else math.nan
 
 
-def cliff(
-    points: Points, distances: Mapping[str, float], metric: str = "accuracy", *, level: bool = False
-) -> Estimate:
+def cliff(points: Points, distances: Mapping[str, float], metric: str = "accuracy", *, level: bool = False) -> Estimate:
     """Slope of a metric over the distance of its prompts from the tuned domain: pre, post, and their difference.
 
     Parameters

@@ -72,7 +72,7 @@ def _named(figure: str, kind: str) -> str:
 
 
 def _said(figure: str, kind: str) -> str:
-    return TOLD[figure][0] if kind == AGREEMENT else f"{TOLD[figure][0]}, {KINDS[kind].says}"
+    return TOLD[figure][0] if kind == AGREEMENT else f"{KINDS[kind].says}: {TOLD[figure][0]}"
 
 
 PROBES: dict[str, Probe] = {
@@ -88,7 +88,9 @@ PROBES: dict[str, Probe] = {
     },
     "confidently_wrong": Probe("confidently wrong prompts"),
     "cliff_accuracy": Probe("slope of accuracy over distance", range=(-math.inf, math.inf), is_share=False),
-    "cliff_overconfidence": Probe("slope of over-confidence over distance", range=(-math.inf, math.inf), is_share=False),
+    "cliff_overconfidence": Probe(
+        "slope of over-confidence over distance", range=(-math.inf, math.inf), is_share=False
+    ),
     "transfer_drop": Probe("drop from familiar to variant", transfer.METRICS, (-1, 1)),
     "compliance": Probe("compliance with the form asked for", ("valid",)),
     "faithfulness": Probe("answers that hang on the chain of thought", (), (-1, 1)),

@@ -328,6 +328,7 @@ def compare(
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
     check_choice(outputs)
+    inside = (tuned,) if isinstance(tuned, str) else tuple(tuned)
     samples: pl.DataFrame | None = None
     hidden: Sequence[str] = ()
     drilldown: Drilldown | None = None
@@ -372,7 +373,7 @@ def compare(
     told = probed(
         scores,
         names,
-        tuned=(tuned,) if isinstance(tuned, str) else tuned,
+        tuned=inside,
         samples=samples,
         embedder=embedder,
         faithful=faithful,
@@ -388,6 +389,7 @@ def compare(
         "replicates": REPLICATES,
         "seed": seed,
         "level": 0.95,
+        **({"tuned": list(inside)} if inside else {}),
     }
     shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
     shift = replace(shift, probes=[asdict(cell) for cell in told])
