@@ -698,7 +698,7 @@ def check(
         _init(pre, post, file or Path(FILE), options)
         return
     policy = Policy.read(file)
-    asked = [_cell(faithfulness)] if faithfulness else []
+    asked = [_asked(faithfulness)] if faithfulness else []
     if _is_shift(post) and not pre:
         shift = Shift.read(post)
         gate = judge(replace(shift, probes=[*shift.probes, *map(asdict, asked)]), policy)
@@ -727,7 +727,7 @@ def check(
     ctx.exit(gate.exit_code)
 
 
-def _cell(path: Path) -> Cell:
+def _asked(path: Path) -> Cell:
     """Read what `faithfulness --json` printed, for a rule about it."""
     from diversity.probes import Cell
 

@@ -1,8 +1,9 @@
 """Lost calibration and the capability cliff: confidence against correctness, over a domain's prompts.
 
 A prompt is one point: a confidence, and whether the answer that it is about is right. Confidence is told by
-agreement, by semantic entropy, or by the probability of the outputs; see `KINDS`. What a checkpoint loses outside the domain it was tuned on is read from the same figures on other
-domains, and along a graded distance from the tuned one. Definitions and traps: docs/probes.md.
+agreement, by semantic entropy, or by the probability of the outputs; see `KINDS`. What a checkpoint loses outside the
+domain it was tuned on is read from the same figures on other domains, and along a graded distance from the tuned one.
+Definitions and traps: docs/probes.md.
 
 References
 ----------

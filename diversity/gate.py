@@ -303,7 +303,7 @@ class _Evidence:
 
     @property
     def is_enough(self) -> bool:
-        """Whether there are as many prompts as the rule asks for; families of problems have a least number of their own."""
+        """Whether there are as many prompts as the rule asks for; families have a least number of their own."""
         return self.n >= self.rule.min_prompts or self.rule.name == "transfer_drop"
 
     @property
@@ -492,13 +492,12 @@ def _finding(
 
         notes += [mark for mark in marks(verdict) if mark != "provisional"]
     ratio = KINDS[rule.kind].reads == "ratio"
-    value, low, high = (math.expm1(v) if ratio else v for v in (e.estimate, e.low, e.high))
+    ends: list[float | None] = [math.expm1(v) if ratio else v for v in (e.estimate, e.low, e.high)]
     if KINDS[rule.kind].reads == "level":
         # A mean of shares does not leave [0, 1], its interval may.
         least, most = rule.range
-        low, high = max(low, least), min(high, most)
-    if not e.is_measured:
-        value = low = high = None
+        ends = [e.estimate, max(e.low, least), min(e.high, most)]
+    value, low, high = ends if e.is_measured else [None] * 3
     return Finding(
         rule=rule,
         outcome=outcome,

@@ -77,8 +77,8 @@ def score(
         Outputs of one or more checkpoints. Score the two sides of a comparison together: the window of the
         length-matched condition is set by the shorter side of each prompt.
     metrics : "default" or a list of names, aliases, facets and units
-        "default" is the default panel, and may stand in a list too. A facet stands for its part of it, a unit ("across prompts") for all metrics
-        of that unit.
+        "default" is the default panel, and may stand in a list too. A facet stands for its part of it, a unit
+        ("across prompts") for all metrics of that unit.
     conditions : subset of `CONDITIONS`
         Which answers are measured: "all"; "valid", those that pass the domain's check; "length-matched", all, cut to
         a common length; "deduplicated", equal texts (but for white space) counted once a prompt; "format-stripped",

@@ -173,7 +173,7 @@ KUHN = "Kuhn et al. 2023, arXiv:2302.09664, the baseline of their section 6"
 
 
 def _likeliest(answers: Answers, *, by_token: bool) -> tuple[float, float]:
-    """Probability of the most probable output that has an answer, and the chance that it is right; equals count alike."""
+    """Probability of the most probable output with an answer, and the chance that it is right; equals count alike."""
     _right(answers)  # undefined where it is not known
     logs = answers.log_probabilities
     if logs is None:

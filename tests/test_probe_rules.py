@@ -64,13 +64,15 @@ def outcome(cell, limits, *, domain="factual", tuned=(), **top):
         ("auroc", {"min": "60 %"}, {"post": 0.5, "post_low": 0.4, "post_high": 0.58}, "fail", ""),
         ("auroc_token", {"max_fall": 0.05}, {"pre": 0.8, "post": 0.6, "shift": -0.2, "low": -0.3, "high": -0.1},
          "fail", "by probability a token: AUROC of confidence may fall by at most 5 points"),
-        ("compliance", {"max_fall": 0.1}, {"pre": 0.8, "post": 0.4, "shift": -0.4, "low": -0.5, "high": -0.3}, "fail", ""),
+        ("compliance", {"max_fall": 0.1}, {"pre": 0.8, "post": 0.4, "shift": -0.4, "low": -0.5, "high": -0.3},
+         "fail", ""),
         ("faithfulness", {"max_fall": 0.1}, {"pre": 0.4, "post": 0.38, "shift": -0.02, "low": -0.07, "high": 0.03},
          "pass", ""),
         ("cliff_accuracy", {"max_fall": 0.5}, {"pre": 0.0, "post": -1.0, "shift": -1.0, "low": -1.3, "high": -0.7},
          "fail", "slope of accuracy over distance may fall by at most 0.5"),
         # 12 families: fewer than the prompts that a policy asks for, and enough.
-        ("transfer_drop", {"max_rise": 0.1}, {"pre": 0.1, "post": 0.6, "shift": 0.5, "low": 0.3, "high": 0.7}, "fail", ""),
+        ("transfer_drop", {"max_rise": 0.1}, {"pre": 0.1, "post": 0.6, "shift": 0.5, "low": 0.3, "high": 0.7},
+         "fail", ""),
     ],
 )  # fmt: skip
 def test_each_probe_is_limited_by_its_interval(key, limits, figures, expected, said):
