@@ -126,7 +126,7 @@ def audit(
     margin: float = 0.10,
     seed: int = 0,
     allow_settings_differ: bool = False,
-    faithful: Sequence[Faithfulness] = (),
+    faithful: Sequence[Faithfulness | Cell] = (),
     progress: Progress | None = None,
 ) -> Audit:
     """Run diversity and all probes that the samples allow.
@@ -141,7 +141,7 @@ def audit(
     embedder, execute, margin, seed, allow_settings_differ, progress
         As in `diversity.compare`. Without an embedding model there are no distances, and so no cliff, unless the
         prompts bring the detail `distance`.
-    faithful : sequence of Faithfulness
+    faithful : sequence of Faithfulness or Cell
         What `diversity.faithfulness.faithfulness` found on the pair, one a domain: it asks the checkpoints themselves.
 
     Returns

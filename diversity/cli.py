@@ -21,6 +21,7 @@ from diversity.errors import DiversityError, InputError
 
 if TYPE_CHECKING:
     from diversity.designs import Design
+    from diversity.faithfulness import Faithfulness
     from diversity.gate import Gate
     from diversity.probes import Cell
     from diversity.sampling import Progress
@@ -780,8 +781,8 @@ def audit(
 ) -> None:
     """Say what tuning gave and what it took: diversity and the probes of hidden costs on one pair (docs/probes.md).
 
-    PRE and POST are samples, as `compare` reads them, or checkpoints, which are sampled here: on the tuned domains and
-    on factual, nli, variants and formats, or on those given by --domain.
+    PRE and POST are samples, as `compare` reads them, or checkpoints, which are sampled here: on the tuned domains, and
+    on factual, nli, variants and formats or those given by --domain.
 
     \b
     Examples: diversity audit runs/base runs/dpo --tuned code --html audit.html
@@ -793,7 +794,7 @@ def audit(
     from diversity.tables import Samples
 
     sampled = {"n": n, "prompts": prompts, "max_tokens": max_tokens, "seed": seed}
-    asked = domains or tuple(dict.fromkeys((*tuned, *PROBE_DOMAINS)))
+    asked = tuple(dict.fromkeys((*tuned, *(domains or PROBE_DOMAINS))))
     if chains:
         if not is_checkpoint(pre) or not is_checkpoint(post):
             raise InputError("chains of thought are edited and gone on with: give checkpoints, or leave out --chains")
@@ -811,12 +812,16 @@ def audit(
                 if not isinstance(side, Samples):
                     raise InputError(f"{given}: holds scores: an audit reads the outputs, give samples")
                 sides.append(side)
-        faithful = []
+        faithful: list[Faithfulness | Cell] = []
         if chains:
             from diversity.faithfulness import faithfulness as probed
+            from diversity.probes import no_chains
 
             both = {"samples_pre": sides[0], "samples_post": sides[1]}
-            faithful = [probed(pre, post, **both, domain=chains, seed=seed, progress=progress)]
+            try:
+                faithful.append(probed(pre, post, **both, domain=chains, seed=seed, progress=progress))
+            except InputError as error:  # a small model may write no chain at all: the rest of the audit stands
+                faithful.append(no_chains(chains, str(error), tuned))
         found = measure(
             *sides,
             tuned=tuned,

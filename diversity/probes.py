@@ -175,7 +175,7 @@ def probed(
     tuned: Sequence[str] = (),
     samples: pl.DataFrame | None = None,
     embedder: Embedder | str | None = None,
-    faithful: Sequence[Faithfulness] = (),
+    faithful: Sequence[Faithfulness | Cell] = (),
 ) -> list[Cell]:
     """Run all probes that the scores of a pair allow.
 
@@ -190,7 +190,7 @@ def probed(
     samples : polars.DataFrame, optional
         Samples, whose prompts' texts are embedded where the domain does not know them.
     embedder : Embedder or str, optional
-    faithful : sequence of Faithfulness
+    faithful : sequence of Faithfulness or Cell
         What was found by asking the checkpoints, one a domain.
 
     Returns
@@ -215,7 +215,7 @@ def probed(
             cells += _transfer(frame, names, name, tuned)
         elif "form" in details and "question" in details:
             cells += _formats(frame, names, name, tuned)
-    return [*cells, *(of_chains(each, tuned) for each in faithful)]
+    return [*cells, *(each if isinstance(each, Cell) else of_chains(each, tuned) for each in faithful)]
 
 
 def of_chains(found: Faithfulness, tuned: Sequence[str] = ()) -> Cell:
@@ -229,6 +229,15 @@ def of_chains(found: Faithfulness, tuned: Sequence[str] = ()) -> Cell:
         (found.verdict, found.cost, found.why),
         key="faithfulness",
         level=found.levels["sensitivity"],
+    )
+
+
+def no_chains(domain: str, why: str, tuned: Sequence[str] = ()) -> Cell:
+    """Return the cell of a pair whose chains could not be edited: that it cannot be told."""
+    judged: Verdict = CANNOT, None, why
+    says = PROBES["faithfulness"].says
+    return cell_of(
+        "faithfulness", says, domain, place_of(domain, tuned), confidence.undefined(), judged, key="faithfulness"
     )
 
 

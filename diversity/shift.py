@@ -51,6 +51,7 @@ from diversity.views import NO_BEHAVIOUR
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
     from diversity.faithfulness import Faithfulness
+    from diversity.probes import Cell
     from diversity.reports.figures import Plots
 
 SCHEMA = 2
@@ -288,7 +289,7 @@ def compare(
     outputs: str | None = None,
     sweep: Samples | Sequence[Samples] = (),
     tuned: str | Sequence[str] = (),
-    faithful: Sequence[Faithfulness] = (),
+    faithful: Sequence[Faithfulness | Cell] = (),
     progress: Progress | None = None,
 ) -> Shift:
     """Compare a checkpoint before tuning with one after, prompt by prompt.
@@ -313,7 +314,7 @@ def compare(
         of pre, `Shift.equivalents`.
     tuned : str or sequence of str, optional
         Domains that the checkpoint was tuned for: the probes of hidden costs then tell inside from outside.
-    faithful : sequence of Faithfulness
+    faithful : sequence of Faithfulness or Cell
         What `diversity.faithfulness.faithfulness` found on the pair, one a domain, to stand among the probes.
 
     Returns

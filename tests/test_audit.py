@@ -192,3 +192,23 @@ def test_the_report_of_a_gate_begins_with_its_table(found, tmp_path):
     assert "&lt;img src=x&gt;" in page
     assert "<img src" not in page
     assert (tmp_path / "gate.html").read_text() == page
+
+
+def test_two_checkpoints_are_sampled_and_asked_for_their_chains(tiny_model, build_model, tmp_path):
+    other = build_model(tmp_path / "other", seed=1)
+    result = CliRunner().invoke(
+        commands,
+        [
+            *("audit", str(tiny_model), str(other), "--tuned", "story", "-d", "factual", "--chains", "math"),
+            *("--prompts", "2", "-n", "2", "--max-tokens", "6", "--keep", str(tmp_path / "kept")),
+            *("--out", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html")),
+        ],
+    )
+
+    assert result.exit_code == 0, result.output
+    found = Audit.read(tmp_path / "a.json")
+    assert {c.domain for c in found.cells} == {"story", "factual", "math"}
+    # A model of random weights knows nothing and reasons about nothing: each probe says so, and none guesses.
+    assert {c.verdict for c in found.cells} <= {"cannot tell", "undecided", "unchanged"}
+    assert "chain of thought" in next(c.why for c in found.cells if c.probe == "faithfulness")
+    assert (tmp_path / "kept" / "pre").is_dir()
