@@ -242,8 +242,9 @@ def _diversity(shift: Shift, tuned: Sequence[str]) -> list[Cell]:
                 pre=row["pre"],
                 post=row["post"],
                 shift=row["relative"],
-                low=row["relative_low"],
-                high=row["relative_high"],
+                # Of a handful of prompts the interval reaches to absurd numbers.
+                low=None if few else row["relative_low"],
+                high=None if few else row["relative_high"],
                 verdict=CANNOT if few else row["verdict"],
                 cost=None if few else cost,
                 why=why,

@@ -409,7 +409,9 @@ def judge(points: Points, kind: str = AGREEMENT) -> tuple[str, str]:
         return BETTER, ""
     if shift.interval90[0] > -MATERIAL and shift.interval90[1] < MATERIAL:
         return SAME, ""
-    return OPEN, f"the interval of the shift holds both 0 and {MATERIAL}"
+    if shift.interval[0] > 0:
+        return OPEN, "it rose, and is not above 0 after tuning"
+    return OPEN, f"the interval of the shift holds 0 and {MATERIAL} on one side at least"
 
 
 # The cliff

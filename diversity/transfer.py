@@ -161,7 +161,8 @@ def judge(found: Transfer) -> tuple[str, str]:
         (below 0.10), which has nothing to lose; or a ceiling on both kinds of form. Else "undecided".
     """
     if found.families < FLOOR:
-        return CANNOT, f"{found.families} families of problems, {FLOOR} are needed"
+        several = "family" if found.families == 1 else "families"
+        return CANNOT, f"{found.families} {several} of problems, {FLOOR} are needed"
     if min(found.familiar.pre, found.familiar.post) < LEAST:
         shown = f"{found.familiar.pre:.2f} and {found.familiar.post:.2f}"
         return CANNOT, f"floor: accuracy on familiar forms is {shown}"

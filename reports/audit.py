@@ -133,25 +133,30 @@ LAST = ("shift (95 %)", "verdict", "why")
 def _detail(question: str, cells: Sequence[Cell]) -> Table:
     # Where no domain is told as the tuned one, none has a place.
     placed = any(c.place for c in cells)
+    rows = []
+    for c, more in _without_echoes(cells):
+        measure = f"{c.measure}, and {plural(more, 'further measure')}" if more else c.measure
+        figures = [str(c.n), _level(c, c.pre), _level(c, c.post), _size(c)]
+        rows.append([c.domain, *([c.place] if placed else []), measure, *figures, c.verdict, c.why or MISSING])
     return Table(
         title=question,
         columns=["domain", *(["place"] if placed else []), "measure", "n", "pre", "post", *LAST],
-        rows=[
-            [
-                c.domain,
-                *([c.place] if placed else []),
-                c.measure,
-                str(c.n),
-                _level(c, c.pre),
-                _level(c, c.post),
-                _size(c),
-                c.verdict,
-                c.why or MISSING,
-            ]
-            for c in cells
-        ],
+        rows=rows,
         right=frozenset({"n", "pre", "post"}),
     )
+
+
+def _without_echoes(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
+    """The cells, each with how many follow that cannot be told for the same reason: it is said once a domain."""
+    kept: list[tuple[Cell, int]] = []
+    for c in cells:
+        if kept and c.verdict == "cannot tell":
+            last, more = kept[-1]
+            if (last.domain, last.verdict, last.why) == (c.domain, c.verdict, c.why):
+                kept[-1] = last, more + 1
+                continue
+        kept.append((c, 0))
+    return kept
 
 
 def markdown(found: Audit) -> str:
