@@ -180,9 +180,30 @@ def audit(
         post=shift.post,
         tuned=wanted,
         cells=tuple(cells),
-        settings={"margin": margin, "seed": seed, "level": 0.95, "material_share": MATERIAL},
+        settings={
+            "margin": margin,
+            "seed": seed,
+            "level": 0.95,
+            "material_share": MATERIAL,
+            "output_tokens": _tokens(sides),
+        },
         shift=shift,
     )
+
+
+def _tokens(sides: Sequence[Samples]) -> dict[str, list[float]]:
+    """Mean tokens of an output before and after, by domain; those domains only where every output's are known."""
+    found: dict[str, list[float]] = {}
+    if all("output_tokens" in side.frame.columns for side in sides):
+        means = [
+            side.frame.group_by("domain").agg(
+                pl.when(pl.col("output_tokens").null_count() == 0).then(pl.col("output_tokens").mean())
+            )
+            for side in sides
+        ]
+        both = means[0].join(means[1], on="domain", suffix="_post").drop_nulls().sort("domain")
+        found = {domain: [pre, post] for domain, pre, post in both.iter_rows()}
+    return found
 
 
 # What tuning gave

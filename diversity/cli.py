@@ -864,15 +864,30 @@ def _hand_over(
 
 @commands.command()
 @click.argument("audits", metavar="NAME=AUDIT.json...", nargs=-1, required=True)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME:WHAT=VALUE",
+    help="What a way spends (steps, rank, size of the adapter), shown beside the prices; again for more.",
+)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the surface as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write charts and tables.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def trade(audits: tuple[str, ...], out: Path | None, html: Path | None, markdown: Path | None, as_json: bool) -> None:
+def trade(
+    audits: tuple[str, ...],
+    labels: tuple[str, ...],
+    out: Path | None,
+    html: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+) -> None:
     """Say which way of tuning costs least for its gain: several audits of one base, each under a name.
 
     \b
-    Example: diversity trade dpo=dpo.json lora8=lora8.json lora64=lora64.json --html trade.html
+    Examples: diversity trade dpo=dpo.json lora8=lora8.json lora64=lora64.json --html trade.html
+              diversity trade lora8=lora8.json lora64=lora64.json --label lora8:MB=3.7 --label lora64:MB=30
     """
     from diversity.audit import Audit
     from diversity.trade import trade as laid_out
@@ -883,7 +898,18 @@ def trade(audits: tuple[str, ...], out: Path | None, html: Path | None, markdown
         if not (sign and name.strip()) or name in named:
             raise InputError(f"'{given[:80]}': give each audit as NAME=FILE, under a name of its own")
         named[name] = Audit.read(path)
-    found = laid_out(named)
+    spent: dict[str, dict[str, float | str]] = {}
+    for given in labels:
+        way, colon, rest = given.partition(":")
+        what, sign, value = rest.partition("=")
+        if not (colon and sign and what.strip() and value.strip()):
+            raise InputError(f"'{given[:80]}': give each label as NAME:WHAT=VALUE, such as rank8:steps=200")
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        spent.setdefault(way, {})[what] = number if math.isfinite(number) else value
+    found = laid_out(named, spent)
     from diversity.reports.trade import terminal
 
     _hand_over(found, terminal, out, html, markdown, as_json=as_json)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +72,15 @@ class Trade:
     base : str
     ways : tuple of str
     prices : tuple of Price
+    spent : mapping of way to what it spends by name
+        Tokens of an output after tuning, by domain, where the samples count them; and what the caller labels the way
+        with: steps, rank, size of the adapter. Shown beside the prices, and no part of them.
     """
 
     base: str
     ways: tuple[str, ...]
     prices: tuple[Price, ...]
+    spent: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
 
     @property
     def domains(self) -> list[str]:
@@ -121,6 +125,7 @@ class Trade:
             "package": __version__,
             "base": self.base,
             "ways": list(self.ways),
+            "spent": {way: dict(own) for way, own in self.spent.items()},
             "prices": [asdict(p) for p in self.prices],
             "cheapest": {d: self.cheapest(d) for d in self.domains},
             "undominated": {d: self.undominated(d) for d in self.domains},
@@ -150,21 +155,25 @@ def _beats(one: str, other: str, gains: Mapping[str, float], losses: Mapping[str
     return gains[one] > gains[other] or any(losses[one][c] < losses[other][c] for c in shared)
 
 
-def trade(audits: Mapping[str, Audit]) -> Trade:
+def trade(audits: Mapping[str, Audit], labels: Mapping[str, Mapping[str, float | str]] | None = None) -> Trade:
     """Lay the audits of several ways of adapting one base side by side.
 
     Parameters
     ----------
     audits : mapping of a way's name to its Audit
         All of the same base checkpoint.
+    labels : mapping of a way's name to what it spends, optional
+        Such as ``{"rank 8": {"steps": 200, "adapter MB": 3.7}}``.
 
     Raises
     ------
     InputError, NotComparable
-        Fewer than two ways; another base; no tuned domain whose outputs were judged.
+        Fewer than two ways; another base; a label of a way that is none; no tuned domain whose outputs were judged.
     """
     if len(audits) < 2:
         raise InputError(f"{len(audits)} audit given: a trade surface needs two ways of adapting or more")
+    if unknown := sorted(set(labels or {}) - set(audits)):
+        raise InputError(f"a label is of '{unknown[0][:80]}', which is no way: they are {', '.join(audits)[:160]}")
     bases = {a.pre for a in audits.values()}
     if len(bases) > 1:
         raise NotComparable(f"the audits start from {', '.join(sorted(bases))[:160]}: give audits of one base")
@@ -182,7 +191,12 @@ def trade(audits: Mapping[str, Audit]) -> Trade:
         raise InputError(
             "no audit has a tuned domain with a quality check: audit with --tuned a domain that was sampled"
         )
-    return Trade(base=bases.pop(), ways=tuple(audits), prices=tuple(prices))
+    spent = {
+        way: {f"tokens an output, {d}": post for d, (_, post) in found.settings.get("output_tokens", {}).items()}
+        | dict((labels or {}).get(way, {}))
+        for way, found in audits.items()
+    }
+    return Trade(base=bases.pop(), ways=tuple(audits), prices=tuple(prices), spent=spent)
 
 
 def _price(way: str, gain: Cell, cell: Cell, sign: int) -> Price:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from diversity.reports import svg
 from diversity.reports.designs import Page, Table, written
-from diversity.reports.notation import MISSING, percent, plural
+from diversity.reports.notation import MISSING, number, percent, plural
 from diversity.reports.plaintext import one_line
 
 if TYPE_CHECKING:
@@ -48,11 +48,25 @@ def page(found: Trade) -> Page:
             ],
         )
     )
+    columns = list(dict.fromkeys(name for own in found.spent.values() for name in own))
+    if columns:
+        told.tables.append(
+            Table(
+                title="What each way spends",
+                columns=["way", *columns],
+                rows=[[way, *(_amount(own.get(name)) for name in columns)] for way, own in found.spent.items()],
+                right=frozenset(columns),
+            )
+        )
     told.notes.append(
         "A loss is positive, a gain in the same figure negative; intervals are 95 %. Costs are not added up. "
         "Differences between ways are not tested: where their intervals overlap the order may be chance."
     )
     return told
+
+
+def _amount(value: float | str | None) -> str:
+    return value if isinstance(value, str) else number(value)
 
 
 def _ends(value: float | None, low: float | None, high: float | None) -> str:

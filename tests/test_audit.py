@@ -211,4 +211,5 @@ def test_two_checkpoints_are_sampled_and_asked_for_their_chains(tiny_model, buil
     # A model of random weights knows nothing and reasons about nothing: each probe says so, and none guesses.
     assert {c.verdict for c in found.cells} <= {"cannot tell", "undecided", "unchanged"}
     assert "chain of thought" in next(c.why for c in found.cells if c.probe == "faithfulness")
+    assert set(found.settings["output_tokens"]) == {"story", "factual", "math"}
     assert (tmp_path / "kept" / "pre").is_dir()

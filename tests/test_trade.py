@@ -107,3 +107,29 @@ def test_the_command_reads_audits_by_name(tmp_path):
     assert told.exit_code == 0, told.output
     assert "No other way beats" in told.output
     assert isinstance(wrong.exception, InputError)
+
+
+def test_what_a_way_spends_stands_beside_its_prices(tmp_path):
+    from dataclasses import replace
+
+    long = replace(way(0.3, 0.4, 0.2), settings={"output_tokens": {"math": [40.0, 90.5]}})
+    short = replace(way(0.2, 0.1, 0.1), settings={"output_tokens": {"math": [40.0, 41.0]}})
+    found = trade({"long": long, "short": short}, {"short": {"steps": 200.0, "kind": "<b>rank 8"}})
+
+    assert found.spent == {
+        "long": {"tokens an output, math": 90.5},
+        "short": {"tokens an output, math": 41.0, "steps": 200.0, "kind": "<b>rank 8"},
+    }
+    page = found.to_html()
+    assert "What each way spends" in page
+    assert "90.5" in page
+    assert "<b>rank 8" not in page
+    with pytest.raises(InputError, match="a label is of 'tall', which is no way"):
+        trade({"long": long, "short": short}, {"tall": {"steps": 1}})
+
+    for name, audit in (("long", long), ("short", short)):
+        audit.to_json(tmp_path / f"{name}.json")
+    given = [f"{name}={tmp_path / name}.json" for name in ("long", "short")]
+    told = CliRunner().invoke(commands, ["trade", *given, "--label", "short:steps=200", "--json"])
+    assert '"steps": 200.0' in told.output
+    assert CliRunner().invoke(commands, ["trade", *given, "--label", "short=200"]).exit_code != 0
