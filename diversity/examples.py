@@ -89,7 +89,7 @@ def _answers(texts: Sequence[str], *, code: bool = False) -> Answers:
         windows=np.array([1, 1, 2]),
         unknown=np.array([0.0, 0.0, 0.1]),
         log_probabilities=np.array([-6.0, -8.0, -5.0]),
-        tokens=np.array([8.0, 10.0, 9.0]),
+        output_tokens=np.array([8.0, 10.0, 9.0]),
     )
 
 

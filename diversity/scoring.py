@@ -654,7 +654,7 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                         outputs=len(side.answers),
                         equal_valid=equal_valid,
                         log_probabilities=side.log_probabilities,
-                        tokens=side.tokens,
+                        output_tokens=side.output_tokens,
                     )
                 sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
@@ -672,7 +672,7 @@ class _Side:
     prompt: str | None
     is_whole: NDArray[np.bool_]  # not known to be cut short
     log_probabilities: NDArray[np.float64] | None
-    tokens: NDArray[np.float64] | None
+    output_tokens: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str) -> _Side:

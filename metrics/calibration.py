@@ -179,9 +179,9 @@ def _likeliest(answers: Answers, *, by_token: bool) -> tuple[float, float]:
     if logs is None:
         raise Undefined("the samples hold no log-probabilities")
     if by_token:
-        if answers.tokens is None:
+        if answers.output_tokens is None:
             raise Undefined("the samples do not say how many tokens each output has")
-        logs = logs / np.maximum(answers.tokens, 1)
+        logs = logs / np.maximum(answers.output_tokens, 1)
     told = ~answers.flags["empty"]
     if not told.any():
         return 0.0, 0.0

@@ -73,7 +73,7 @@ def likely(logs, tokens, right):
         valid=right,
         flags={"valid": right, "empty": np.zeros(len(logs), dtype=bool)},
         log_probabilities=np.array(logs, dtype=float),
-        tokens=None if tokens is None else np.array(tokens, dtype=float),
+        output_tokens=None if tokens is None else np.array(tokens, dtype=float),
     )
 
 
