@@ -1,8 +1,9 @@
-"""Merge the adapter of the reference pair with one for arithmetic, and measure what each merge keeps.
+"""Merge two small adapters, each good at its own task, and measure what each merge keeps and what it costs.
 
-    python examples/merging/run.py runs/merging
+    python examples/adapters/merging.py runs/merging
 
-Everything is seeded and kept in the folder; what is there already is not made again. Writes result.json.
+Everything is seeded and kept in the folder; what is there already is not made again. Writes result.json, an audit a
+checkpoint, and the trade surface over all of them.
 """
 
 from __future__ import annotations
@@ -11,58 +12,64 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import tune
+import polars as pl
+import small
+import tasks
 
-import diversity
 from diversity import reference
-from diversity.execution import execute
+from diversity.audit import audit
 from diversity.merging import Adapters, matrix, seesaw
+from diversity.registry import add_domain
+from diversity.trade import trade
 
-WAYS = ("cat", "ties")
-DOMAINS, PROMPTS, N, MOST_TOKENS, SEED, TOP = ["code", "math"], 10, 4, 80, 0, 0.01
+TASKS, STEPS, SEED = ("capitals", "lists"), 24, 0
+# "mean" is what `protected` is without cores: the changes of both at half their size.
+MERGES: dict[str, dict[str, Any]] = {
+    "sum": {"way": "cat"},
+    "mean": {"way": "cat", "weights": [0.5, 0.5]},
+}
+TOPS = {"protected-1": 0.01, "protected-10": 0.10}
+# Domain, prompts, outputs a prompt, cap on tokens.
+ASKED = (("capitals", 24, 4, 14), ("lists", 24, 4, 26), ("formats", 12, 3, 32))
 
 
 def main(folder: Path) -> None:
     """Tune, merge, sample, compare."""
-    arithmetic = folder / "math"
-    if not (arithmetic / "adapter_config.json").exists():
-        tune.main(arithmetic)
-    base = reference.base()
-    adapters = Adapters(base, {"reference": reference.adapter(), "arithmetic": arithmetic})
-    found = [asdict(each) for each in adapters.report(TOP)]
-    for way in WAYS:
-        if not (folder / way).exists():
-            adapters.merge(folder / way, way, seed=SEED)
-    if not (folder / "protected").exists():
-        adapters.protect(folder / "protected", top=TOP)
+    for domain in (tasks.Capitals(), tasks.Lists()):
+        add_domain(domain)
+    for name in TASKS:
+        if not (folder / name).exists():
+            small.tune(getattr(tasks, name)(SEED), folder / name, steps=STEPS, seed=SEED)
+    adapters = Adapters(reference.base(), {name: folder / name for name in TASKS})
+    found = [asdict(each) for top in (0.01, 0.10) for each in adapters.report(top)]
+    for name, how in MERGES.items():
+        if not (folder / name).exists():
+            adapters.merge(folder / name, seed=SEED, **how)
+    for name, top in TOPS.items():
+        if not (folder / name).exists():
+            adapters.protect(folder / name, top=top)
     del adapters
-    checkpoints = {"base": "reference:pre", "reference": "reference:post", "arithmetic": str(arithmetic)}
-    checkpoints |= {name: str(folder / name) for name in (*WAYS, "protected")}
-    samples = {}
-    for name, checkpoint in checkpoints.items():
-        drawn = diversity.sample(
-            checkpoint,
-            domains=DOMAINS,
-            prompts=PROMPTS,
-            n=N,
-            max_tokens=MOST_TOKENS,
-            seed=SEED,
-            name=name,
-            batch=40,
-            store=folder / "samples" / name,
-        )
-        samples[name] = execute(drawn, mode="rlimits")
-        print(f"sampled {name}", file=sys.stderr, flush=True)
-    before = samples.pop("base")
-    table = matrix(before, samples, seed=SEED)
+    before = small.sampled("base", "reference:pre", ASKED, folder / "samples")
+    after = {
+        name: small.sampled(name, str(folder / name), ASKED, folder / "samples") for name in (*TASKS, *MERGES, *TOPS)
+    }
+    table = matrix(before, after, seed=SEED).filter(pl.col("domain").is_in(TASKS))
     index = {
         str(name): {"quality": seesaw(own["quality_shift"]), "diversity": seesaw(own["relative"].drop_nulls())}
         for (name,), own in table.group_by("checkpoint", maintain_order=True)
     }
+    audits = {name: audit(before, samples, tuned=TASKS, seed=SEED) for name, samples in after.items()}
+    for name, each in audits.items():
+        each.to_json(folder / f"audit-{name}.json")
+        each.to_markdown(folder / f"audit-{name}.md")
+    surface = trade(audits)
+    surface.to_html(folder / "trade.html")
     result = {"overlap": found, "matrix": table.to_dicts(), "seesaw": index}
     (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
+    print(surface.to_markdown(folder / "trade.md"))
 
 
 if __name__ == "__main__":
