@@ -9,6 +9,7 @@ of them. See docs/probes.md.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ COSTS = (
     ("calibration", "over-confidence", 1),
     ("transfer", "drop from familiar to variant", 1),
     ("formats", "compliance with the form asked for", -1),
+    ("faithfulness", "answers that hang on the chain of thought", -1),
 )
 
 
@@ -93,18 +95,32 @@ class Trade:
         Only ways whose gain is above 0 by its 95 % interval are ranked. A loss at or below 0 costs nothing: of several
         such ways the one that gains most is named.
         """
-        found: dict[str, str | None] = {}
-        for price in self.prices:
-            if price.domain == domain:
-                found.setdefault(price.cost, None)
-        for cost in found:
-            ranked = [
-                (max(p.loss, 0.0) / p.gain, -p.gain, p.way)
-                for p in self.prices
-                if p.domain == domain and p.cost == cost and p.gains and p.told and p.gain and p.loss is not None
-            ]
-            found[cost] = min(ranked)[2] if ranked else None
-        return found
+        return {cost: ranked[0].way if ranked else None for cost, ranked in self._ranked(domain).items()}
+
+    def surely(self, domain: str) -> dict[str, bool]:
+        """Whether the way that `cheapest` names is cheaper than every other that gains, by the intervals, by cost.
+
+        Its dearest price, the upper end of the loss over the lower end of the gain, must lie below the lowest of each
+        other, the lower end of its loss over the upper end of its gain. That is stricter than 95 %. False as well
+        where an interval is not known or nothing is ranked; True where only one way gains.
+        """
+        return {
+            cost: bool(ranked) and all(_dearest(ranked[0]) < _lowest(other) for other in ranked[1:])
+            for cost, ranked in self._ranked(domain).items()
+        }
+
+    def _ranked(self, domain: str) -> dict[str, list[Price]]:
+        """The ways that gain, cheapest first, by cost."""
+        found: dict[str, list[Price]] = {}
+        for p in self.prices:
+            if p.domain == domain:
+                own = found.setdefault(p.cost, [])
+                if p.gains and p.told and p.gain and p.loss is not None:
+                    own.append(p)
+        return {
+            cost: sorted(own, key=lambda p: (max(p.loss or 0.0, 0.0) / (p.gain or 1.0), -(p.gain or 0.0), p.way))
+            for cost, own in found.items()
+        }
 
     def undominated(self, domain: str) -> list[str]:
         """The ways that gain and that no other beats: by as much gain or more, at no higher loss told of both."""
@@ -128,6 +144,7 @@ class Trade:
             "spent": {way: dict(own) for way, own in self.spent.items()},
             "prices": [asdict(p) for p in self.prices],
             "cheapest": {d: self.cheapest(d) for d in self.domains},
+            "surely": {d: self.surely(d) for d in self.domains},
             "undominated": {d: self.undominated(d) for d in self.domains},
         }
 
@@ -146,6 +163,20 @@ class Trade:
         from diversity.reports.trade import html
 
         return written(html(self), path)
+
+
+def _dearest(price: Price) -> float:
+    """The highest price a point gained that the intervals allow."""
+    if price.loss_high is None or not price.gain_low:
+        return math.inf
+    return max(price.loss_high, 0.0) / price.gain_low
+
+
+def _lowest(price: Price) -> float:
+    """The lowest price a point gained that the intervals allow."""
+    if price.loss_low is None or not price.gain_high:
+        return 0.0
+    return max(price.loss_low, 0.0) / price.gain_high
 
 
 def _beats(one: str, other: str, gains: Mapping[str, float], losses: Mapping[str, Mapping[str, float]]) -> bool:
