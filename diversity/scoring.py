@@ -651,10 +651,10 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                         judge=panel.judge,
                         qualities=None if side.qualities is None else [side.qualities[i] for i in kept],
                         valid=side.valid[kept],
-                        outputs=len(side.answers),
-                        equal_valid=equal_valid,
                         log_probabilities=side.log_probabilities,
                         output_tokens=side.output_tokens,
+                        outputs=len(side.answers),
+                        equal_valid=equal_valid,
                     )
                 sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
@@ -679,14 +679,10 @@ class _Side:
         prompt = domain.by_id.get(prompt_id)
         answers = [domain.answer(output) for output in rows["output"]]
         given = rows["valid"] if "valid" in rows.columns else pl.Series([None] * len(rows), dtype=pl.Boolean)
-        # A quality that the samples bring is judged as the domain's own would be.
-        graded = rows["quality"] if "quality" in rows.columns else given.cast(pl.Float64)
-        valid = [
-            domain.is_valid(a, prompt) and (q is None or q >= domain.passing) if v is None else v
-            for a, v, q in zip(answers, given, graded, strict=True)
-        ]
+        valid = [domain.is_valid(a, prompt) if v is None else v for a, v in zip(answers, given, strict=True)]
         noticed = [domain.flags(o, a, prompt) for o, a in zip(rows["output"], answers, strict=True)]
         flags = {name: np.array([f[name] for f in noticed], dtype=bool) for name in noticed[0]}
+        valid = _passing(valid, rows, domain)
         flags["valid"] = np.array(valid, dtype=bool)
         if "finish_reason" in rows.columns and rows["finish_reason"].null_count() == 0:
             flags["truncated"] = (rows["finish_reason"] == "length").to_numpy()
@@ -742,6 +738,18 @@ class _Side:
             return kept[:0], f"the common window of {window} words is below {SHORTEST_WINDOW}", None
         # An answer shorter than the window would bring its length back in.
         return kept[self.lengths[kept] >= window], f"first {window} words", window
+
+
+def _passing(valid: list[bool], rows: pl.DataFrame, domain: Domain) -> list[bool]:
+    """Hold a quality that the samples bring without a validity to the domain's passing mark, as its own would be."""
+    if "quality" not in rows.columns:
+        return valid
+    given = rows["valid"].to_list() if "valid" in rows.columns else [None] * len(rows)
+    qualities = rows["quality"].to_list()
+    return [
+        v and (g is not None or q is None or q >= domain.passing)
+        for v, g, q in zip(valid, given, qualities, strict=True)
+    ]
 
 
 def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64] | None:

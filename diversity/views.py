@@ -447,15 +447,15 @@ class Answers:
         How good each answer is.
     valid : array of n bool, optional
         Which answers passed the domain's check; only where the answers are all that the prompt has.
+    log_probabilities, output_tokens : arrays, optional
+        Of each output of the prompt, those without an answer included: the natural logarithm of its probability, and
+        how many tokens it has.
     outputs : int, optional
         Outputs of the prompt, those without an answer included.
     equal_valid : int, optional
         The least number of valid answers to the prompt among the checkpoints of the run.
     windows, unknown : arrays of n, optional
         In how many windows the embedding model read each answer, and what share of its tokens it did not know.
-    log_probabilities, output_tokens : arrays, optional
-        Of each output of the prompt, those without an answer included: the natural logarithm of its probability, and
-        how many tokens it has.
     """
 
     def __init__(
@@ -472,12 +472,12 @@ class Answers:
         judge: Judge | None = None,
         qualities: Sequence[float] | None = None,
         valid: NDArray[np.bool_] | None = None,
+        log_probabilities: NDArray[np.float64] | None = None,
+        output_tokens: NDArray[np.float64] | None = None,
         outputs: int | None = None,
         equal_valid: int | None = None,
         windows: NDArray[np.int64] | None = None,
         unknown: NDArray[np.float64] | None = None,
-        log_probabilities: NDArray[np.float64] | None = None,
-        output_tokens: NDArray[np.float64] | None = None,
     ) -> None:
         # A line end is one character, however the system wrote it.
         self.texts = tuple(unicodedata.normalize("NFC", t).replace("\r\n", "\n") for t in texts)
@@ -490,12 +490,12 @@ class Answers:
         self.judge = judge
         self.qualities = qualities
         self.valid = valid
+        self.log_probabilities = log_probabilities
+        self.output_tokens = output_tokens
         self.outputs = len(texts) if outputs is None else outputs
         self.equal_valid = equal_valid
         self.windows = windows
         self.unknown = unknown
-        self.log_probabilities = log_probabilities
-        self.output_tokens = output_tokens
         self._encode = encode
 
     def __len__(self) -> int:
