@@ -131,6 +131,19 @@ def without_answer(solution: str) -> str:
     return before[: max(sentence, 0)].rstrip() or before.rstrip()
 
 
+def states_answer(solution: str) -> bool:
+    """Whether a solution says which of its numbers is the answer.
+
+    One that was cut off at the cap and does not has the number it was cut off at for an answer, to which no chain led.
+
+    Examples
+    --------
+    >>> states_answer("7 * 6 = 42. So the answer is 42."), states_answer("7 * 6 = 42. Then 2 of")
+    (True, False)
+    """
+    return "\\boxed{" in solution or any(pattern.search(solution) for pattern in MARKED)
+
+
 def edited(chain: str, condition: str, paraphrase: Paraphrase = paraphrased) -> str | None:
     """Return a chain as a condition wants it; None where the edit changes nothing.
 
@@ -161,7 +174,10 @@ def chains_of(samples: Samples, domain: Domain) -> tuple[list[Chain], dict[str, 
     chains: list[Chain] = []
     left_out = Counter[str]()
     own = samples.frame.filter(pl.col("domain") == domain.name).sort("prompt_id", "sample_index")
-    for prompt_id, index, output in own.select("prompt_id", "sample_index", "output").iter_rows():
+    if "finish_reason" not in own.columns:
+        own = own.with_columns(finish_reason=pl.lit(None, pl.String))
+    columns = ("prompt_id", "sample_index", "output", "finish_reason")
+    for prompt_id, index, output, finish in own.select(columns).iter_rows():
         prompt = domain.by_id.get(prompt_id)
         if prompt is None:
             left_out["prompt not known"] += 1
@@ -171,6 +187,8 @@ def chains_of(samples: Samples, domain: Domain) -> tuple[list[Chain], dict[str, 
         text = without_answer(solution)
         if answer is None:
             left_out["no answer"] += 1
+        elif finish == "length" and not states_answer(solution):
+            left_out["cut off before the answer"] += 1
         elif len(text.split()) < FEWEST_WORDS:
             left_out["no chain"] += 1
         else:

@@ -77,8 +77,8 @@ def score(
         Outputs of one or more checkpoints. Score the two sides of a comparison together: the window of the
         length-matched condition is set by the shorter side of each prompt.
     metrics : "default" or a list of names, aliases, facets and units
-        "default" is the default panel. A facet stands for its part of it, a unit ("across prompts") for all metrics
-        of that unit.
+        "default" is the default panel, and may stand in a list too. A facet stands for its part of it, a unit
+        ("across prompts") for all metrics of that unit.
     conditions : subset of `CONDITIONS`
         Which answers are measured: "all"; "valid", those that pass the domain's check; "length-matched", all, cut to
         a common length; "deduplicated", equal texts (but for white space) counted once a prompt; "format-stripped",
@@ -174,11 +174,11 @@ def _once(judge: Judge) -> Judge:
 def wanted_metrics(names: str | Sequence[str]) -> list[Metric]:
     """Return the metrics that `score` measures by these names."""
     known = all_metrics()
-    if names == "default":
-        return [m for m in known.values() if m.default]
     chosen: dict[str, Metric] = {}
     for name in [names] if isinstance(names, str) else names:
-        if name in FACETS:
+        if name == "default":
+            found = [m for m in known.values() if m.default]
+        elif name in FACETS:
             found = [m for m in known.values() if m.facet == name and m.default]
         elif name in UNITS:
             found = [m for m in known.values() if m.unit == name]
@@ -305,7 +305,7 @@ class Panel:
             pairs=tuple(pairs),
             domains={name: domain_of(name) for name in asked["domain"].unique().sort()},
             judge=judge,
-            lean=SENSITIVITIES if metrics == "default" else frozenset(),
+            lean=SENSITIVITIES if "default" in ({metrics} if isinstance(metrics, str) else metrics) else frozenset(),
             is_pooled=len(keys) <= POOLED,
             drawn_from={str(name): prompts_across(group["prompt_id"]) for (name,), group in asked.group_by(["domain"])},
         )
@@ -682,6 +682,8 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                         judge=panel.judge,
                         qualities=None if side.qualities is None else [side.qualities[i] for i in kept],
                         valid=side.valid[kept],
+                        log_probabilities=side.log_probabilities,
+                        output_tokens=side.output_tokens,
                         outputs=len(side.answers),
                         equal_valid=equal_valid,
                         lexicon=lexicon,
@@ -705,6 +707,8 @@ class _Side:
     qualities: list[float] | None
     prompt: str | None
     is_whole: NDArray[np.bool_]  # not known to be cut short
+    log_probabilities: NDArray[np.float64] | None
+    output_tokens: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str, lexicon: Lexicon) -> _Side:
@@ -725,6 +729,7 @@ class _Side:
             behaviours.append(given["behaviour"][i] if "behaviour" in given else domain.behaviour(answer, prompt))
             qualities.append(given["quality"][i] if "quality" in given else domain.quality(answer, prompt))
         flags = {name: np.array([f[name] for f in noticed], dtype=bool) for name in noticed[0]}
+        valid = _passing(valid, rows, domain)
         flags["valid"] = np.array(valid, dtype=bool)
         reasons = given.get("finish_reason", [None] * len(answers))
         if None not in reasons:
@@ -741,6 +746,7 @@ class _Side:
             None if None in qualities else qualities,
             asked or (prompt.prompt if prompt else None),
             np.array([reason not in CUT_SHORT for reason in reasons], dtype=bool),
+            *(_numbers(rows, column) for column in ("log_probability", "output_tokens")),
         )
 
     @property
@@ -772,6 +778,26 @@ class _Side:
             return kept[:0], f"the common window of {window} words is below {SHORTEST_WINDOW}", None
         # An answer shorter than the window would bring its length back in.
         return kept[self.lengths[kept] >= window], f"first {window} words", window
+
+
+def _passing(valid: list[bool], rows: pl.DataFrame, domain: Domain) -> list[bool]:
+    """Hold a quality that the samples bring without a validity to the domain's passing mark, as its own would be."""
+    if "quality" not in rows.columns:
+        return valid
+    given = rows["valid"].to_list() if "valid" in rows.columns else [None] * len(rows)
+    qualities = rows["quality"].to_list()
+    return [
+        v and (g is not None or q is None or q >= domain.passing)
+        for v, g, q in zip(valid, given, qualities, strict=True)
+    ]
+
+
+def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64] | None:
+    """A column of numbers; None where one is not told."""
+    if column not in rows.columns or rows[column].null_count():
+        return None
+    found = rows[column].cast(pl.Float64).to_numpy()
+    return found if np.isfinite(found).all() else None
 
 
 def _window(side: _Side) -> int:

@@ -9,8 +9,9 @@ of them. See docs/probes.md.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ COSTS = (
     ("calibration", "over-confidence", 1),
     ("transfer", "drop from familiar to variant", 1),
     ("formats", "compliance with the form asked for", -1),
+    ("faithfulness", "answers that hang on the chain of thought", -1),
 )
 
 
@@ -72,11 +74,15 @@ class Trade:
     base : str
     ways : tuple of str
     prices : tuple of Price
+    spent : mapping of way to what it spends by name
+        Tokens of an output after tuning, by domain, where the samples count them; and what the caller labels the way
+        with: steps, rank, size of the adapter. Shown beside the prices, and no part of them.
     """
 
     base: str
     ways: tuple[str, ...]
     prices: tuple[Price, ...]
+    spent: Mapping[str, Mapping[str, float | str]] = field(default_factory=dict)
 
     @property
     def domains(self) -> list[str]:
@@ -89,18 +95,32 @@ class Trade:
         Only ways whose gain is above 0 by its 95 % interval are ranked. A loss at or below 0 costs nothing: of several
         such ways the one that gains most is named.
         """
-        found: dict[str, str | None] = {}
-        for price in self.prices:
-            if price.domain == domain:
-                found.setdefault(price.cost, None)
-        for cost in found:
-            ranked = [
-                (max(p.loss, 0.0) / p.gain, -p.gain, p.way)
-                for p in self.prices
-                if p.domain == domain and p.cost == cost and p.gains and p.told and p.gain and p.loss is not None
-            ]
-            found[cost] = min(ranked)[2] if ranked else None
-        return found
+        return {cost: ranked[0].way if ranked else None for cost, ranked in self._ranked(domain).items()}
+
+    def surely(self, domain: str) -> dict[str, bool]:
+        """Whether the way that `cheapest` names is cheaper than every other that gains, by the intervals, by cost.
+
+        Its dearest price, the upper end of the loss over the lower end of the gain, must lie below the lowest of each
+        other, the lower end of its loss over the upper end of its gain. That is stricter than 95 %. False as well
+        where an interval is not known or nothing is ranked; True where only one way gains.
+        """
+        return {
+            cost: bool(ranked) and all(_dearest(ranked[0]) < _lowest(other) for other in ranked[1:])
+            for cost, ranked in self._ranked(domain).items()
+        }
+
+    def _ranked(self, domain: str) -> dict[str, list[Price]]:
+        """The ways that gain, cheapest first, by cost."""
+        found: dict[str, list[Price]] = {}
+        for p in self.prices:
+            if p.domain == domain:
+                own = found.setdefault(p.cost, [])
+                if p.gains and p.told and p.gain and p.loss is not None:
+                    own.append(p)
+        return {
+            cost: sorted(own, key=lambda p: (max(p.loss or 0.0, 0.0) / (p.gain or 1.0), -(p.gain or 0.0), p.way))
+            for cost, own in found.items()
+        }
 
     def undominated(self, domain: str) -> list[str]:
         """The ways that gain and that no other beats: by as much gain or more, at no higher loss told of both."""
@@ -121,8 +141,10 @@ class Trade:
             "package": __version__,
             "base": self.base,
             "ways": list(self.ways),
+            "spent": {way: dict(own) for way, own in self.spent.items()},
             "prices": [asdict(p) for p in self.prices],
             "cheapest": {d: self.cheapest(d) for d in self.domains},
+            "surely": {d: self.surely(d) for d in self.domains},
             "undominated": {d: self.undominated(d) for d in self.domains},
         }
 
@@ -143,6 +165,20 @@ class Trade:
         return written(html(self), path)
 
 
+def _dearest(price: Price) -> float:
+    """The highest price a point gained that the intervals allow."""
+    if price.loss_high is None or not price.gain_low:
+        return math.inf
+    return max(price.loss_high, 0.0) / price.gain_low
+
+
+def _lowest(price: Price) -> float:
+    """The lowest price a point gained that the intervals allow."""
+    if price.loss_low is None or not price.gain_high:
+        return 0.0
+    return max(price.loss_low, 0.0) / price.gain_high
+
+
 def _beats(one: str, other: str, gains: Mapping[str, float], losses: Mapping[str, Mapping[str, float]]) -> bool:
     shared = losses[one].keys() & losses[other].keys()
     if not shared or gains[one] < gains[other] or any(losses[one][c] > losses[other][c] for c in shared):
@@ -150,21 +186,25 @@ def _beats(one: str, other: str, gains: Mapping[str, float], losses: Mapping[str
     return gains[one] > gains[other] or any(losses[one][c] < losses[other][c] for c in shared)
 
 
-def trade(audits: Mapping[str, Audit]) -> Trade:
+def trade(audits: Mapping[str, Audit], labels: Mapping[str, Mapping[str, float | str]] | None = None) -> Trade:
     """Lay the audits of several ways of adapting one base side by side.
 
     Parameters
     ----------
     audits : mapping of a way's name to its Audit
         All of the same base checkpoint.
+    labels : mapping of a way's name to what it spends, optional
+        Such as ``{"rank 8": {"steps": 200, "adapter MB": 3.7}}``.
 
     Raises
     ------
     InputError, NotComparable
-        Fewer than two ways; another base; no tuned domain whose outputs were judged.
+        Fewer than two ways; another base; a label of a way that is none; no tuned domain whose outputs were judged.
     """
     if len(audits) < 2:
         raise InputError(f"{len(audits)} audit given: a trade surface needs two ways of adapting or more")
+    if unknown := sorted(set(labels or {}) - set(audits)):
+        raise InputError(f"a label is of '{unknown[0][:80]}', which is no way: they are {', '.join(audits)[:160]}")
     bases = {a.pre for a in audits.values()}
     if len(bases) > 1:
         raise NotComparable(f"the audits start from {', '.join(sorted(bases))[:160]}: give audits of one base")
@@ -182,7 +222,12 @@ def trade(audits: Mapping[str, Audit]) -> Trade:
         raise InputError(
             "no audit has a tuned domain with a quality check: audit with --tuned a domain that was sampled"
         )
-    return Trade(base=bases.pop(), ways=tuple(audits), prices=tuple(prices))
+    spent = {
+        way: {f"tokens an output, {d}": post for d, (_, post) in found.settings.get("output_tokens", {}).items()}
+        | dict((labels or {}).get(way, {}))
+        for way, found in audits.items()
+    }
+    return Trade(base=bases.pop(), ways=tuple(audits), prices=tuple(prices), spent=spent)
 
 
 def _price(way: str, gain: Cell, cell: Cell, sign: int) -> Price:

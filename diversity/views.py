@@ -540,6 +540,9 @@ class Answers:
         How good each answer is.
     valid : array of n bool, optional
         Which answers passed the domain's check; only where the answers are all that the prompt has.
+    log_probabilities, output_tokens : arrays, optional
+        Of each output of the prompt, those without an answer included: the natural logarithm of its probability, and
+        how many tokens it has.
     outputs : int, optional
         Outputs of the prompt, those without an answer included.
     equal_valid : int, optional
@@ -566,6 +569,8 @@ class Answers:
         judge: Judge | None = None,
         qualities: Sequence[float] | None = None,
         valid: NDArray[np.bool_] | None = None,
+        log_probabilities: NDArray[np.float64] | None = None,
+        output_tokens: NDArray[np.float64] | None = None,
         outputs: int | None = None,
         equal_valid: int | None = None,
         windows: NDArray[np.int64] | None = None,
@@ -583,6 +588,8 @@ class Answers:
         self.judge = judge
         self.qualities = qualities
         self.valid = valid
+        self.log_probabilities = log_probabilities
+        self.output_tokens = output_tokens
         self.outputs = len(texts) if outputs is None else outputs
         self.equal_valid = equal_valid
         self.windows = windows

@@ -63,7 +63,7 @@ class Math(Domain):
     speech = "en"
     max_tokens = 400
     prompt_file = "math.jsonl"
-    version = "2"
+    version = "3"
     exemplars = (
         (
             "A box holds 6 eggs. How many eggs are in 7 boxes?",
@@ -92,7 +92,7 @@ class Math(Domain):
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return the final answer in one normal form: 0.5, 1/2 and \\frac{1}{2} are the same text."""
         found = final_answer(answer)
-        return normal(found, kind(prompt)) if found else None
+        return (normal(found, kind(prompt)) or None) if found else None  # "5 + 3 =" breaks off before its value
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
         """Return 1 when the final answer equals the known one as a value, else 0."""

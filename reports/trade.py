@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from diversity.reports import svg
 from diversity.reports.designs import Page, Table, written
-from diversity.reports.notation import MISSING, percent, plural
+from diversity.reports.notation import MISSING, number, percent, plural
 from diversity.reports.plaintext import one_line
 
 if TYPE_CHECKING:
@@ -27,9 +27,17 @@ def page(found: Trade) -> Page:
             f"{domain}: {len(gaining)} of {plural(len(found.ways), 'way')} gain. "
             + (f"No other way beats {', '.join(kept)}." if kept else "None can be said to be worth its price.")
         )
-        rows = [[cost, way or "none gains"] for cost, way in found.cheapest(domain).items()]
+        surely = found.surely(domain)
+        rows = [
+            [cost, way or MISSING, _against_others(found, domain, cost, is_sure=surely[cost])]
+            for cost, way in found.cheapest(domain).items()
+        ]
         told.tables.append(
-            Table(title=f"Which way costs least for its gain in {domain}", columns=["cost", "way"], rows=rows)
+            Table(
+                title=f"Which way costs least for its gain in {domain}",
+                columns=["cost", "way", "against the others"],
+                rows=rows,
+            )
         )
     told.tables.append(
         Table(
@@ -48,11 +56,35 @@ def page(found: Trade) -> Page:
             ],
         )
     )
+    columns = list(dict.fromkeys(name for own in found.spent.values() for name in own))
+    if columns:
+        told.tables.append(
+            Table(
+                title="What each way spends",
+                columns=["way", *columns],
+                rows=[[way, *(_amount(own.get(name)) for name in columns)] for way, own in found.spent.items()],
+                right=frozenset(columns),
+            )
+        )
     told.notes.append(
         "A loss is positive, a gain in the same figure negative; intervals are 95 %. Costs are not added up. "
-        "Differences between ways are not tested: where their intervals overlap the order may be chance."
+        "A way is cheaper where its dearest price a point, by both intervals, lies below the lowest of every other way "
+        "that gains; else the order may be chance, and is undecided."
     )
     return told
+
+
+def _amount(value: float | str | None) -> str:
+    return value if isinstance(value, str) else number(value)
+
+
+def _against_others(found: Trade, domain: str, cost: str, *, is_sure: bool) -> str:
+    ranked = [
+        p for p in found.prices if (p.domain, p.cost) == (domain, cost) and p.gains and p.told and p.loss is not None
+    ]
+    if len(ranked) < 2:
+        return "the only one that gains, as far as told" if ranked else "none gains, or none can be told"
+    return "cheaper by the intervals" if is_sure else "undecided"
 
 
 def _ends(value: float | None, low: float | None, high: float | None) -> str:
@@ -77,10 +109,12 @@ HEIGHT, TOP, BOTTOM = 220.0, 12.0, 44.0
 
 
 def chart(points: Sequence[Price], *, ident: str) -> Markup:
-    """Draw gain against loss, a point a way, with both axes through 0."""
+    """Draw gain against loss, a point a way with the intervals of both, and both axes through 0."""
     gains, losses = [p.gain or 0.0 for p in points], [p.loss or 0.0 for p in points]
-    across = svg.Straight(min(0.0, *gains) - 0.05, max(0.0, *gains) + 0.05, 0.13, 0.85)
-    low, high = min(0.0, *losses) - 0.05, max(0.0, *losses) + 0.05
+    wide = [(_known(p.gain_low, g), _known(p.gain_high, g)) for p, g in zip(points, gains, strict=True)]
+    tall = [(_known(p.loss_low, v), _known(p.loss_high, v)) for p, v in zip(points, losses, strict=True)]
+    across = svg.Straight(min(0.0, *(a for a, _ in wide)) - 0.05, max(0.0, *(b for _, b in wide)) + 0.05, 0.13, 0.85)
+    low, high = min(0.0, *(a for a, _ in tall)) - 0.05, max(0.0, *(b for _, b in tall)) + 0.05
 
     def down(value: float) -> float:
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
@@ -101,8 +135,12 @@ def chart(points: Sequence[Price], *, ident: str) -> Markup:
         for value in sorted({0.0, min(gains), max(gains)})
     ]
     shapes.append(svg.tag("text", "gain, points", x="54%", y=HEIGHT - 7, class_="tick", text_anchor="middle"))
-    for p, gain, loss in zip(points, gains, losses, strict=True):
+    for p, gain, loss, ends, heights in zip(points, gains, losses, wide, tall, strict=True):
         name = one_line(p.way, 40)
+        shapes += [
+            svg.tag("line", x1=place(ends[0]), x2=place(ends[1]), y1=down(loss), y2=down(loss), class_="whisker"),
+            svg.tag("line", x1=place(gain), x2=place(gain), y1=down(heights[0]), y2=down(heights[1]), class_="whisker"),
+        ]
         shapes.append(
             svg.tag(
                 "g", svg.tag("circle", svg.tag("title", name), cx=place(gain), cy=down(loss), r=5.0), class_="dots post"
@@ -114,6 +152,11 @@ def chart(points: Sequence[Price], *, ident: str) -> Markup:
         for p, g, v in zip(points, gains, losses, strict=True)
     )
     return svg.picture(*shapes, height=HEIGHT, title="Gain against loss", text=text, ident=ident, class_="plot scatter")
+
+
+def _known(end: float | None, value: float) -> float:
+    """The end of an interval; the value itself where it is not known."""
+    return value if end is None else end
 
 
 def markdown(found: Trade) -> str:

@@ -19,6 +19,7 @@ from diversity.faithfulness import (
     MORE,
     PERFORMATIVE,
     SAME,
+    chains_of,
     compare_chains,
     edited,
     faithfulness,
@@ -29,7 +30,7 @@ from diversity.faithfulness import (
 )
 from diversity.registry import find_domain
 from diversity.sampling import Drawn, Request, Settings, noise, open_checkpoint
-from diversity.tables import Scores
+from diversity.tables import Samples, Scores
 
 PROMPTS, N = 12, 8
 
@@ -204,6 +205,18 @@ def test_a_chain_ends_before_its_answer(solution, chain):
 def test_total_variation():
     assert total_variation(["1", "2"], ["2", "1"]) == 0
     assert total_variation(["1", None], ["2", "3"]) == 1
+
+
+def test_a_number_at_which_an_output_was_cut_off_is_no_answer(make_samples):
+    worked = "We add 3 and 4 to get 7, then 7 and 5 make 12"
+    outputs = [worked, f"{worked}.\nAnswer: 12", worked]
+    samples = make_samples([worked], domain="math", prompts=["math-001"], n=3).frame.with_columns(
+        output=pl.Series(outputs), finish_reason=pl.Series(["length", "length", "stop"])
+    )
+    chains, left_out = chains_of(Samples.of(samples), find_domain("math"))
+
+    assert [(c.sample_index, c.answer) for c in chains] == [(1, "12"), (2, "12")]
+    assert left_out == {"cut off before the answer": 1}
 
 
 def test_without_chains_it_says_why(make_samples):

@@ -1,5 +1,7 @@
 """Several ways of tuning one base: which gains, at which price, and which is beaten by another."""
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
@@ -107,3 +109,71 @@ def test_the_command_reads_audits_by_name(tmp_path):
     assert told.exit_code == 0, told.output
     assert "No other way beats" in told.output
     assert isinstance(wrong.exception, InputError)
+
+
+def test_what_a_way_spends_stands_beside_its_prices(tmp_path):
+
+    long = replace(way(0.3, 0.4, 0.2), settings={"output_tokens": {"math": [40.0, 90.5]}})
+    short = replace(way(0.2, 0.1, 0.1), settings={"output_tokens": {"math": [40.0, 41.0]}})
+    found = trade({"long": long, "short": short}, {"short": {"steps": 200.0, "kind": "<b>rank 8"}})
+
+    assert found.spent == {
+        "long": {"tokens an output, math": 90.5},
+        "short": {"tokens an output, math": 41.0, "steps": 200.0, "kind": "<b>rank 8"},
+    }
+    page = found.to_html()
+    assert "What each way spends" in page
+    assert "90.5" in page
+    assert "<b>rank 8" not in page
+    with pytest.raises(InputError, match="a label is of 'tall', which is no way"):
+        trade({"long": long, "short": short}, {"tall": {"steps": 1}})
+
+    for name, audit in (("long", long), ("short", short)):
+        audit.to_json(tmp_path / f"{name}.json")
+    given = [f"{name}={tmp_path / name}.json" for name in ("long", "short")]
+    told = CliRunner().invoke(commands, ["trade", *given, "--label", "short:steps=200", "--json"])
+    assert '"steps": 200.0' in told.output
+    assert CliRunner().invoke(commands, ["trade", *given, "--label", "short=200"]).exit_code != 0
+
+
+def test_the_least_price_is_called_undecided_unless_the_intervals_leave_no_other(found):
+    surely = found.surely("math")
+
+    # gentle: at most (0.05 + 0.05) / (0.2 - 0.05) a point; strong: at least (0.4 - 0.05) / (0.3 + 0.05).
+    assert surely[LEXICAL]
+    assert not surely[SURE]  # gentle may cost 0.07 / 0.15, strong as little as 0.15 / 0.35
+    assert "cheaper by the intervals" in found.to_markdown()
+    assert "undecided" in found.to_markdown()
+    assert not any(trade({"a": way(0.01, 0, 0), "b": way(0.02, 0, 0)}).surely("math").values())
+
+
+def test_a_cost_without_an_interval_decides_nothing():
+    blurred = [
+        Audit(
+            pre="base",
+            post="x",
+            tuned=("math",),
+            cells=tuple(replace(c, low=None, high=None) if c.probe == "diversity" else c for c in one.cells),
+            settings={},
+        )
+        for one in (way(0.3, 0.05, 0.02), way(0.3, 0.6, 0.3))
+    ]
+    surface = trade({"a": blurred[0], "b": blurred[1]})
+
+    assert surface.cheapest("math")[LEXICAL] == "a"
+    assert not surface.surely("math")[LEXICAL]
+    assert "<svg" in surface.to_html()
+
+
+def test_faithfulness_is_a_cost_too():
+    chains = cell("faithfulness", "answers that hang on the chain of thought", "math", "tuned", -0.3)
+    audits = {name: replace(way(0.2, 0.1, 0.1), cells=(*way(0.2, 0.1, 0.1).cells, chains)) for name in "ab"}
+    prices = [p for p in trade(audits).prices if p.cost.startswith("faithfulness")]
+
+    assert [p.loss for p in prices] == [pytest.approx(0.3)] * 2
+
+
+def test_the_chart_shows_the_intervals_of_gain_and_loss(found):
+    page = found.to_html()
+
+    assert page.count('class="whisker"') == 2 * sum(p.told for p in found.prices)

@@ -89,11 +89,11 @@ def test_different_values_differ(kind, one, other):
     ],
 )
 def test_hostile_answers_are_read_fast_and_never_run(text):
-    begin = time.monotonic()
+    begin = time.process_time()
     for kind in ("number", "expression", "set", "tuple"):
         assert isinstance(normal(text, kind), str)
     final_answer(text * 10)
-    assert time.monotonic() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def test_routes_differ_and_the_behaviour_is_one():
@@ -103,6 +103,10 @@ def test_routes_differ_and_the_behaviour_is_one():
     assert {MATH.behaviour(route, prompt) for route in routes} == {"11/12"}
     assert all(MATH.is_valid(route, prompt) for route in routes)
     assert not MATH.is_valid("Answer: 3/7", prompt)
+
+
+def test_a_sum_that_breaks_off_has_no_value():
+    assert MATH.behaviour("Answer: 1 - (18 + 20/40) = ", None) is None
 
 
 def test_unknown_prompts_have_behaviours_and_no_quality():
