@@ -7,12 +7,13 @@ no number depends on how many processes there are, on which machine a block runs
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from typing import Any, Protocol
@@ -27,11 +28,11 @@ from diversity.embedding import Embedder
 from diversity.errors import InputError
 from diversity.scoring import (
     AnswerSet,
+    Look,
     Panel,
     Progress,
     Readings,
     Semantics,
-    Watch,
     answer_sets,
     over_prompts,
     within_prompts,
@@ -39,7 +40,8 @@ from diversity.scoring import (
 from diversity.tables import SCORES
 from diversity.views import Answers, Lexicon
 
-BLOCK = 4096  # outputs from which a block is full
+BLOCK = 4096  # outputs from which a block is full; a quarter of it in a table of few blocks
+FEW = 16  # blocks
 AHEAD = 4  # blocks under way, times the workers; benchmarks/scale.py says what fewer would cost
 RETRIES = 2  # times that a worker may die before a run gives up
 
@@ -65,6 +67,7 @@ class Block:
     rows: pl.DataFrame
     drawn: pl.DataFrame
     readings: Readings
+    looks: list[Look] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
         """Return the block as bytes; `from_bytes` is the way back."""
@@ -77,16 +80,18 @@ class Block:
             file = io.BytesIO()
             frame.write_parquet(file, compression="zstd")
             parts.append(file.getvalue())
-        return struct.pack("<3q", *map(len, parts)) + b"".join(parts)
+        parts.append(json.dumps(self.looks).encode())
+        return struct.pack("<4q", *map(len, parts)) + b"".join(parts)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Block:
         """Make a block of what `to_bytes` gave."""
         file = io.BytesIO(content)
-        lengths = struct.unpack("<3q", file.read(24))
+        *lengths, _ = struct.unpack("<4q", file.read(32))
         rows, drawn, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
+        looks = [(domain, prompt_id, entry) for domain, prompt_id, entry in json.loads(file.read())]
         vectors = read["vector"].to_numpy() if "vector" in read.columns else None
-        return cls(rows, drawn, Readings(read["text"].to_list(), vectors))
+        return cls(rows, drawn, Readings(read["text"].to_list(), vectors), looks)
 
 
 def measured(
@@ -96,9 +101,8 @@ def measured(
     *,
     workers: int | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
-) -> pl.DataFrame:
-    """Scores of all prompts of a Samples frame; arguments as in `score`."""
+) -> tuple[pl.DataFrame, list[Look]]:
+    """Scores of all prompts of a Samples frame, and what the panel looks at; arguments as in `score`."""
     blocks = list(in_blocks(frame))
     if len(blocks) == 1:
         # Nothing is kept and nothing is sent: the measures over all prompts find the words and trees ready.
@@ -106,16 +110,18 @@ def measured(
         readings.hold(semantics.read(sets, _embedding(progress)))
         with threadpool_limits(1, "blas"):
             readings.tell(sets, semantics.calibration)
-            rows = list(within_prompts(sets, panel, _scoring(progress), watch))
+            looks: list[Look] = []
+            rows = list(within_prompts(sets, panel, _scoring(progress), looks))
             rows.extend(over_prompts(sets, panel, progress))
-        return pl.DataFrame(rows, schema=pl.Schema(SCORES))
-    # What a caller hands over to look or to judge is this process's own.
-    engine = Here(watch) if watch or panel.judge else engine_for(workers, len(blocks))
+        return pl.DataFrame(rows, schema=pl.Schema(SCORES)), looks
+    # A judge that a caller hands over is this process's own.
+    engine = Here() if panel.judge else engine_for(workers, len(blocks))
     try:
         done = list(each_block(blocks, panel, semantics, prompts=_prompts(frame), engine=engine, progress=progress))
     finally:
         engine.close()
-    return pl.concat([*(block.rows for block in done), rows_over_prompts(done, panel, semantics, progress)])
+    rows_of_all = [*(block.rows for block in done), rows_over_prompts(done, panel, semantics, progress)]
+    return pl.concat(rows_of_all), [look for block in done for look in block.looks]
 
 
 def _embedding(progress: Progress | None) -> Any:
@@ -131,10 +137,14 @@ def _prompts(frame: pl.DataFrame) -> int:
 
 
 def boundaries(keys: pl.DataFrame) -> pl.DataFrame:
-    """Tell each prompt's block: whole prompts in the order of their names, each block full with 4,096 outputs."""
+    """Tell each prompt's block: whole prompts in the order of their names, each block full with 4,096 outputs.
+
+    In a table of fewer than 65,536 outputs 1,024 fill one, so that a few thousand are shared out too.
+    """
+    size = BLOCK if len(keys) >= FEW * BLOCK else max(1, BLOCK // 4)
     counted = keys.group_by("domain", "prompt_id").len().sort("domain", "prompt_id")
     before = counted["len"].cum_sum() - counted["len"]
-    return counted.select("domain", "prompt_id", block=(before // BLOCK).cast(pl.Int32))
+    return counted.select("domain", "prompt_id", block=(before // size).cast(pl.Int32))
 
 
 def in_blocks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -156,7 +166,7 @@ def each_block(
     progress: Progress | None = None,
 ) -> Iterator[Block]:
     """Measure block by block, in their order; those of an earlier run that was the same are taken from the cache."""
-    what = None if getattr(engine, "watch", None) else _follows_from(panel, semantics)
+    what = _follows_from(panel, semantics)
     report, done = _scoring(progress), 0
     with Cache("scores", what or "", is_used=what is not None) as kept:
         ahead: deque[_Work] = deque()
@@ -227,14 +237,14 @@ def measure_block(
     panel: Panel,
     readings: Readings,
     calibration: Calibration | None,
-    watch: Watch | None = None,
 ) -> Block:
     """Measure the prompts of one block: what every worker does."""
     sets = answer_sets(frame, panel, readings.encode)
     with threadpool_limits(1, "blas"):
         readings.tell(sets, calibration)
-        rows = pl.DataFrame(list(within_prompts(sets, panel, watch=watch)), schema=pl.Schema(SCORES))
-    return Block(rows, *_drawn(sets, panel, readings))
+        looks: list[Look] = []
+        rows = pl.DataFrame(list(within_prompts(sets, panel, looks=looks)), schema=pl.Schema(SCORES))
+    return Block(rows, *_drawn(sets, panel, readings), looks)
 
 
 def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, Readings]:
@@ -333,7 +343,7 @@ def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
             (d.name, d.version, type(d).__qualname__, sorted(d.by_id.items(), key=lambda i: i[0]))
             for d in panel.domains.values()
         ],
-        [panel.conditions, sorted(panel.lean), panel.pairs, panel.is_pooled],
+        [panel.conditions, sorted(panel.lean), panel.pairs, panel.is_pooled, panel.looks],
         [(name, sorted(of)) for name, of in sorted(panel.drawn_from.items()) if of is not None],
         semantics.signature,
     ]
@@ -360,17 +370,14 @@ class Engine(Protocol):
 
 
 class Here:
-    """Measuring in this process alone; what is to be watched, is watched here, and nothing is taken from the cache."""
+    """Measuring in this process alone."""
 
     workers = 0
     lost: tuple[type[BaseException], ...] = ()
 
-    def __init__(self, watch: Watch | None = None) -> None:
-        self.watch = watch
-
     def submit(self, task: Callable[..., Block], *details: Any) -> Callable[[], Block]:
         """Put the task off until its result is asked for."""
-        return partial(task, *details, **({"watch": self.watch} if self.watch else {}))
+        return partial(task, *details)
 
     def result(self, future: Callable[[], Block]) -> Block:
         """Do the task."""
@@ -421,5 +428,6 @@ def engine_for(workers: int | None, blocks: int) -> Engine:
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}: give 1 or more")
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or found, blocks)
+    # A process takes as long to start as it takes to measure a block or two.
+    count = min(workers or (found if blocks > 2 else 1), blocks)
     return Here() if count == 1 else Processes(count)

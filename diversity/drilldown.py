@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,14 @@ Entry = dict[str, Any]
 Labels = list[int]
 
 
-class Drilldown:
-    """Collects what to keep of each prompt; given to `score` as `watch`.
+def kept_of(
+    samples: pl.DataFrame,
+    names: tuple[str, str],
+    looks: Iterable[tuple[str, str, Entry]],
+    prompts: Sequence[Mapping[str, Any]],
+    outputs: str | None = None,
+) -> list[Entry]:
+    """Return what is kept of a comparison's outputs, by domain, the most shifted prompt first.
 
     Parameters
     ----------
@@ -41,45 +47,36 @@ class Drilldown:
         Outputs of both checkpoints.
     names : (str, str)
         Names of the pre and the post checkpoint.
+    looks : iterable of (domain, prompt_id, entry)
+        What `look` says of each prompt.
+    prompts : sequence of dict
+        Per-prompt values, as a Shift has them.
+    outputs : "all", "top", "none" or None
+        "top" keeps the ten most shifted prompts of each domain. None keeps all where they have room.
     """
+    known = {(domain, prompt_id): entry for domain, prompt_id, entry in looks}
+    texts: dict[tuple[str, str, str], list[str]] = {}
+    columns = samples.sort("sample_index").select("domain", "prompt_id", "checkpoint", "output")
+    for domain, prompt_id, name, output in columns.iter_rows():
+        texts.setdefault((domain, prompt_id, name), []).append(shortened(output))
+    entries: list[Entry] = [
+        {"domain": key[0], "prompt_id": key[1]}
+        | {side: texts[(*key, name)] for side, name in zip(("pre", "post"), names, strict=True)}
+        | known[key]
+        for key in ranked(prompts)
+        if key in known
+    ]
+    if outputs is None:
+        size = sum(len(text) for entry in entries for side in ("pre", "post") for text in entry[side])
+        outputs = "all" if size <= ROOM else "top"
+    return chosen(entries, outputs)
 
-    def __init__(self, samples: pl.DataFrame, names: tuple[str, str]) -> None:
-        self.names = names
-        self._outputs = {
-            (str(domain), str(prompt_id), str(name)): rows["output"].to_list()
-            for (domain, prompt_id, name), rows in samples.sort("sample_index").group_by(
-                ["domain", "prompt_id", "checkpoint"], maintain_order=True
-            )
-        }
-        self._entries: dict[tuple[str, str], Entry] = {}
 
-    def __call__(self, domain: str, prompt_id: str, sides: Mapping[str, Answers]) -> None:
-        """Look at one prompt; `sides` has the answers of each checkpoint, empty ones left out."""
-        if not set(self.names) <= set(sides):
-            return
-        answers = [sides[name] for name in self.names]
-        outputs = [self._outputs[domain, prompt_id, name] for name in self.names]
-        # Answers come in the order of their samples, without the outputs that hold none.
-        places = np.flatnonzero(~np.concatenate([side.flags["empty"] for side in answers])).tolist()
-        entry: Entry = {"domain": domain, "prompt_id": prompt_id}
-        entry |= {side: [shortened(o) for o in own] for side, own in zip(("pre", "post"), outputs, strict=True)}
-        self._entries[domain, prompt_id] = entry | looked_at(answers, places, sum(map(len, outputs)))
-
-    def select(self, prompts: Sequence[Mapping[str, Any]], outputs: str | None = None) -> list[Entry]:
-        """Return what is kept, by domain, the most shifted prompt first.
-
-        Parameters
-        ----------
-        prompts : sequence of dict
-            Per-prompt values, as a Shift has them.
-        outputs : "all", "top", "none" or None
-            "top" keeps the ten most shifted prompts of each domain. None keeps all where they have room.
-        """
-        entries = [self._entries[key] for key in ranked(prompts) if key in self._entries]
-        if outputs is None:
-            size = sum(len(text) for entry in entries for side in ("pre", "post") for text in entry[side])
-            outputs = "all" if size <= ROOM else "top"
-        return chosen(entries, outputs)
+def look(sides: Sequence[Answers]) -> Entry:
+    """Say of one prompt's outputs, those of pre and of post, what `looked_at` does."""
+    # Answers come in the order of their samples, without the outputs that hold none.
+    holds_none = np.concatenate([side.flags["empty"] for side in sides])
+    return looked_at(sides, np.flatnonzero(~holds_none).tolist(), len(holds_none))
 
 
 def check_choice(outputs: str | None) -> None:

@@ -51,7 +51,7 @@ ARROW = " → "  # joins the names of two checkpoints in the column checkpoint o
 
 logger = logging.getLogger("diversity")
 Progress = Callable[[str, int, int], None]
-Watch = Callable[[str, str, Mapping[str, Answers]], None]
+Look = tuple[str, str, dict[str, Any]]  # domain, prompt_id, and what `diversity.drilldown` says of the outputs
 # Results by the identity of the answers and the name of the metric.
 _Measured = dict[tuple[int | str, ...], Any]
 
@@ -67,7 +67,6 @@ def score(
     execute: bool | str = False,
     workers: int | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
 ) -> Scores:
     """Measure every prompt's answers, each checkpoint apart, and what lies across prompts and between checkpoints.
 
@@ -101,9 +100,6 @@ def score(
         is work for more than one. A judge is known to this process only, which then works alone.
     progress : callable, optional
         Called with (what, done, total).
-    watch : callable, optional
-        Called with (domain, prompt_id, answers of each checkpoint) for every prompt while their views are at hand;
-        empty answers are left out. All prompts are then measured in this process.
 
     Returns
     -------
@@ -118,21 +114,46 @@ def score(
     SandboxRefused, MissingExtra
         Programs were to be executed and cannot be confined here.
     """
-    if not isinstance(samples, Samples):
-        samples = Samples.of(samples)
+    return scored(
+        samples if isinstance(samples, Samples) else Samples.of(samples),
+        metrics=metrics,
+        conditions=conditions,
+        pairs=pairs,
+        embedder=embedder,
+        judge=judge,
+        execute=execute,
+        workers=workers,
+        progress=progress,
+    )[0]
+
+
+def scored(
+    samples: Samples,
+    *,
+    metrics: str | Sequence[str] = "default",
+    conditions: Sequence[str] = CONDITIONS,
+    pairs: Sequence[tuple[str, str]] = (),
+    embedder: Embedder | str | None = None,
+    judge: Judge | None = None,
+    execute: bool | str = False,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    looks: tuple[str, str] | None = None,
+) -> tuple[Scores, list[Look]]:
+    """`score`, and with `looks`, the names of two checkpoints, what can be said of each prompt's outputs."""
     if execute:
         from diversity.execution import execute as run
 
         samples = run(samples, mode="bubblewrap" if execute is True else execute, progress=progress)
     frame = samples.frame
-    panel = Panel.of(frame, metrics, conditions, pairs, judge and _once(judge))
+    panel = replace(Panel.of(frame, metrics, conditions, pairs, judge and _once(judge)), looks=looks)
     semantics = Semantics.load(embedder) if panel.needs_vectors else Semantics()
 
     from diversity.blocks import measured
 
-    rows = measured(frame, panel, semantics, workers=workers, progress=progress, watch=watch)
+    rows, looked = measured(frame, panel, semantics, workers=workers, progress=progress)
     warn_of_failures(rows)
-    return Scores.of(rows, provenance_of(samples.provenance, sampling_of(frame), panel, semantics, judge))
+    return Scores.of(rows, provenance_of(samples.provenance, sampling_of(frame), panel, semantics, judge)), looked
 
 
 def provenance_of(
@@ -271,7 +292,8 @@ def _row(
 class Panel:
     """What is measured of every prompt, the same in every process.
 
-    `drawn_from` names, for each domain, the prompts that measures across prompts are taken over; None is all.
+    `drawn_from` names, for each domain, the prompts that measures across prompts are taken over; None is all. `looks`
+    names two checkpoints of whose outputs a reader will look at single ones.
     """
 
     metrics: tuple[Metric, ...]
@@ -282,6 +304,7 @@ class Panel:
     lean: frozenset[str]  # conditions under which the headlines alone are measured
     is_pooled: bool
     drawn_from: Mapping[str, frozenset[str] | None]
+    looks: tuple[str, str] | None = None
 
     @classmethod
     def of(
@@ -329,9 +352,9 @@ def within_prompts(
     sets: Sequence[AnswerSet],
     panel: Panel,
     progress: Callable[[int, int], None] | None = None,
-    watch: Watch | None = None,
+    looks: list[Look] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Scores of every prompt apart, each checkpoint's and between them."""
+    """Scores of every prompt apart, each checkpoint's and between them; `looks` takes what the panel asks for."""
     within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
     headlines = [m for m in within if m.headline]
     done = 0
@@ -343,9 +366,13 @@ def within_prompts(
             yield from each.rows(headlines if each.condition in panel.lean else within, known)
         whole = [s for s in of_prompt if s.condition not in panel.lean]
         yield from _between(whole, between, panel.pairs, known)
-        if watch:
-            domain = of_prompt[0].domain.name
-            watch(domain, of_prompt[0].prompt_id, {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL})
+        if panel.looks and looks is not None:
+            found = {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL}
+            if set(panel.looks) <= set(found):
+                from diversity.drilldown import look
+
+                first = of_prompt[0]
+                looks.append((first.domain.name, first.prompt_id, look([found[name] for name in panel.looks])))
         # Views are many times the size of the texts: those of one prompt at a time are kept.
         for answers in (*(each.answers for each in of_prompt), *joined):
             answers.forget()

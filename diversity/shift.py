@@ -18,12 +18,12 @@ import polars as pl
 
 from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
-from diversity.drilldown import Drilldown, check_choice
+from diversity.drilldown import check_choice, kept_of
 from diversity.errors import InputError, NotComparable
 from diversity.files import written
 from diversity.probes import metrics_for, probed
 from diversity.registry import Metric, domain_of, find_metric
-from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score, wanted_metrics
+from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Look, Progress, scored, wanted_metrics
 from diversity.stats import (
     FLOOR,
     MARGIN,
@@ -336,7 +336,7 @@ def compare(
     inside = (tuned,) if isinstance(tuned, str) else tuple(tuned)
     samples: pl.DataFrame | None = None
     hidden: Sequence[str] = ()
-    drilldown: Drilldown | None = None
+    looks: list[Look] = []
     sweeps = [sweep] if isinstance(sweep, Samples) else list(sweep)
     if sweeps and not all(isinstance(s, Samples) for s in (pre, post, *sweeps)):
         raise InputError("a sweep is measured anew beside pre and post: give Samples for all of them")
@@ -362,9 +362,8 @@ def compare(
         _check_prompts(before, after)
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
-        drilldown = None if outputs == "none" else Drilldown(both.frame, names)
         hidden = metrics_for(samples) if metrics == "default" else ()
-        scored = score(
+        found, looks = scored(
             both,
             metrics=("default", *hidden) if hidden else metrics,
             conditions=conditions,
@@ -372,9 +371,9 @@ def compare(
             embedder=embedder,
             execute=execute,
             progress=progress,
-            watch=drilldown,
+            looks=None if outputs == "none" else names,
         )
-        scores, provenance = scored.frame, dict(scored.provenance)
+        scores, provenance = found.frame, dict(found.provenance)
     told = probed(
         scores,
         names,
@@ -398,8 +397,8 @@ def compare(
     }
     shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
     shift = replace(shift, probes=[asdict(cell) for cell in told])
-    if drilldown:
-        shift = replace(shift, drilldown=drilldown.select(shift.prompts, outputs))
+    if looks and samples is not None:
+        shift = replace(shift, drilldown=kept_of(samples, names, looks, shift.prompts, outputs))
     if not sweeps:
         return shift
     from diversity.sweep import along
@@ -824,7 +823,7 @@ def _judged(
     headline = {(r["domain"], r["facet"], r["condition"]): r for r in rows if r["metric"].endswith(".effective")}
     # A prompt without a notion of behaviour (advice among opinions) is not one that lost its score.
     is_apart = (pl.col("pre_note") == NO_BEHAVIOUR) & (pl.col("post_note") == NO_BEHAVIOUR)
-    scored = paired.filter((pl.col("condition") == ALL) & ~is_apart.fill_null(value=False))
+    measured = paired.filter((pl.col("condition") == ALL) & ~is_apart.fill_null(value=False))
     judged = []
     for (domain, facet, condition), row in headline.items():
         if condition != ALL or row["pre"] is None:
@@ -848,7 +847,7 @@ def _judged(
         ]
         reward = spec.rewards.get(facet, "neutral")
         low, high = (None if row[end] is None else math.expm1(row[end]) for end in ("ci_low", "ci_high"))
-        own = scored.filter((pl.col("domain") == domain) & (pl.col("metric") == f"{facet}.similarity"))
+        own = measured.filter((pl.col("domain") == domain) & (pl.col("metric") == f"{facet}.similarity"))
         judged.append(
             {
                 "domain": domain,

@@ -611,6 +611,7 @@ class Answers:
         part.qualities = None if self.qualities is None else [self.qualities[i] for i in places]
         part.valid = None if self.valid is None else self.valid[list(places)]
         part.equal_valid = None if self.equal_valid is None else min(self.equal_valid, len(places))
+        part.log_probabilities, part.output_tokens = self.log_probabilities, self.output_tokens
         return part
 
     def whole(self) -> tuple[Answers, Integers]:

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from diversity import blocks, read_scores, score, scoring, streaming
+from diversity import blocks, compare, read_scores, score, scoring, streaming
 from diversity.errors import InputError
 from diversity.stats import pair_mean
 from diversity.tables import read_samples
@@ -54,6 +54,7 @@ def whole(names):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK", 40)
+    monkeypatch.setattr(blocks, "FEW", 1)
     monkeypatch.setattr(streaming, "FROM", 10)
     monkeypatch.setattr(streaming, "SLICE", 33)
 
@@ -126,7 +127,18 @@ def test_a_metric_of_the_running_script_reaches_the_workers(monkeypatch):
 
 def test_a_prompt_is_never_cut():
     keys = pl.DataFrame({"domain": ["d"] * 9000, "prompt_id": ["a"] * 5000 + ["b"] * 10 + ["c"] * 3990})
-    assert blocks.boundaries(keys)["block"].to_list() == [0, 1, 1]
+    assert blocks.boundaries(keys)["block"].to_list() == [0, 4, 4]
+
+
+def test_what_a_reader_looks_at_does_not_depend_on_blocks_either(monkeypatch, cache):  # noqa: ARG001 - kept blocks
+    sides = [_table(prompts=3).filter(checkpoint=name) for name in PAIR]
+    options = {"metrics": ["lexical", "syntactic"], "conditions": ["all"]}
+    whole = compare(*sides, **options)
+    monkeypatch.setattr(blocks, "BLOCK", 20)
+    monkeypatch.setattr(blocks, "FEW", 1)
+    for _ in range(2):  # from processes, then from the cache
+        assert compare(*sides, **options).drilldown == whole.drilldown
+    assert len(whole.drilldown) == 6
 
 
 @pytest.mark.usefixtures("small_blocks", "cache")

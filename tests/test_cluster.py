@@ -23,6 +23,7 @@ def test_without_ray_it_says_what_to_install(monkeypatch):
 def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(blocks, "BLOCK", 40)
+    monkeypatch.setattr(blocks, "FEW", 1)
     monkeypatch.setattr(streaming, "FROM", 10)
     _table().write_parquet(tmp_path / "samples.parquet")
     options = {"metrics": ["words", "lexical.similarity", "ttr", "vendi.across"], "pairs": [PAIR]}
