@@ -167,3 +167,26 @@ def test_unchanged_checkpoints_fail_no_gate_and_a_sharper_one_does():
     assert sum(g.exit_code == 1 for g in gates) <= 1
     sharper = simulated.judged(simulated.drawn(rng, 100, 16, sharpen=4), 0.05)
     assert "overconfidence" in {f.rule.name for f in sharper.failures if f.outcome == "fail"}
+
+
+def test_what_the_chains_told_is_given_to_the_gate_by_file(tmp_path):
+    import json
+
+    from click.testing import CliRunner
+
+    from diversity.cli import commands
+
+    shift = shift_of(row("math", "valid", 0.0, 0.1))
+    shift.to_json(tmp_path / "shift.json")
+    (tmp_path / "diversity.toml").write_text("[domains.math.probes]\nfaithfulness = { max_fall = 0.1 }\n")
+    figures = {"pre": 0.4, "post": 0.1, "shift": -0.3, "low": -0.4, "high": -0.2}
+    told = {"cell": found("faithfulness", domain="math", groups=None, **figures)}
+    (tmp_path / "chains.json").write_text(json.dumps(told))
+    arguments = ["check", str(tmp_path / "shift.json"), "--policy", str(tmp_path / "diversity.toml"), "--faithfulness"]
+
+    broken = CliRunner().invoke(commands, [*arguments, str(tmp_path / "chains.json")])
+    assert broken.exit_code == 1
+    assert "answers that hang on the chain of thought" in " ".join(broken.output.split())
+    (tmp_path / "chains.json").write_text("{}")
+    refused = CliRunner().invoke(commands, [*arguments, str(tmp_path / "chains.json")])
+    assert isinstance(refused.exception, InputError)
