@@ -1271,6 +1271,7 @@ def recompute(signature: str, pre: str, post: str, embedding_model: str | None, 
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write what was found as JSON.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--workers", type=int, help="Processes beside each other.  [default: with --full one a processor]")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def validate(
@@ -1281,17 +1282,27 @@ def validate(
     out: Path | None,
     seed: int,
     embedding_model: str | None,
+    workers: int | None,
     as_json: bool,
 ) -> None:
     """Check that verdicts keep their error rates, and that metrics move the way they must.
 
     The parts: false-alarms, coverage, equivalence, power, real-law, direction, people, replication. With --data also on
     your recorded outputs. Exit code 1 where something promised was missed. What a full run found: docs/validity.md.
+    What a run that was stopped had found is kept: the same command goes on from there.
     """
     from diversity import validate as suite
 
     with _progress() as progress:
-        found = suite(full=not fast, data=data, only=only, seed=seed, embedder=embedding_model, progress=progress)
+        found = suite(
+            full=not fast,
+            data=data,
+            only=only,
+            seed=seed,
+            embedder=embedding_model,
+            workers=workers or (1 if fast else os.cpu_count() or 1),
+            progress=progress,
+        )
     if out:
         found.to_json(out)
     if as_json:
