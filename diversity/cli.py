@@ -1242,23 +1242,39 @@ def factorial(
 @commands.command()
 @click.argument("signature")
 @click.argument("pre")
-@click.argument("post")
+@click.argument("posts", metavar="POST [MORE]...", nargs=-1, required=True)
+@click.option("--sweep", "sweeps", multiple=True, help="The sweep, for a figure of one; again for more.")
 @click.option("--embedding-model", help="Where the embedding model is.  [default: the one the signature names]")
 @_execute
-def recompute(signature: str, pre: str, post: str, embedding_model: str | None, execute: str | None) -> None:
+def recompute(
+    signature: str,
+    pre: str,
+    posts: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    embedding_model: str | None,
+    execute: str | None,
+) -> None:
     """Compute the figure of SIGNATURE again from PRE and POST, the tables it was made from, and print its row.
 
-    A signature is the last column of the Shift table and stands under every figure of a report. Where the tables give
-    another figure, what differs is said and the exit code is 2.
+    A signature is the last column of a result's tables and stands under every figure of a report. For a trajectory,
+    recipe or factorial give all its tables in their order. Where the tables give another figure, what differs is said
+    and the exit code is 2.
     """
     from diversity import Scores
     from diversity import recompute as computed
 
-    sides = [_side(pre), _side(post)]
-    if isinstance(sides[0], Scores) != isinstance(sides[1], Scores):
-        raise InputError("one side is Samples and the other Scores: give two of a kind")
+    sides = [_side(each) for each in (pre, *posts)]
+    if len({isinstance(side, Scores) for side in sides}) > 1:
+        raise InputError("one side is Samples and the other Scores: give all of a kind")
     with _progress() as progress:
-        row = computed(signature, *sides, embedder=embedding_model, execute=execute or False, progress=progress)
+        row = computed(
+            signature,
+            *sides,
+            sweep=[_side(each) for each in sweeps],  # type: ignore[misc]  # refused there
+            embedder=embedding_model,
+            execute=execute or False,
+            progress=progress,
+        )
     click.echo(json.dumps(row, indent=1))
 
 

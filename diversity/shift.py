@@ -378,6 +378,7 @@ def compare(
         names=names,
         metrics=scores.filter(pl.col("metric").str.ends_with(".similarity"))["metric"].unique().sort().to_list(),
         settings=settings,
+        signed={(r["domain"], r["facet"]): r["signature"] for r in shift.judged.iter_rows(named=True)},
         embedder=embedder,
         execute=execute,
         allow_settings_differ=allow_settings_differ,
@@ -549,7 +550,7 @@ class _Told:
             "n_prompts": n_prompts,
             "n_outputs": n_outputs,
             "verdict": "inconclusive" if self.metric.higher_is != "neither" else None,
-            "signature": self._signature(*signed),
+            "signature": self.signature(*signed),
         }
 
     def judged(self, estimate: Estimate, margin: float) -> dict[str, Any]:
@@ -572,7 +573,7 @@ class _Told:
             figures["verdict"] = verdict(_mirrored(estimate) if mirror else estimate, margin=margin)
         return figures
 
-    def _signature(self, prompts: str, counts: str, interval: str) -> str:
+    def signature(self, prompts: str, counts: str, interval: str) -> str:
         """One line from which the figure can be computed again."""
         spec, metric = domain_of(self.domain), self.metric
         parts = [
@@ -584,11 +585,7 @@ class _Told:
             f"n:{counts}",
         ]
         sampling = [self.provenance.get("sampling", {}).get(n, {}) for n in self.names]
-        for short, long in (("T", "temperature"), ("top_p", "top_p"), ("max", "max_tokens"), ("sample_seed", "seed")):
-            values = [s.get(long) for s in sampling]
-            if any(v is not None for v in values):
-                shown = [("?" if v is None else f"{v:g}") for v in values]
-                parts.append(f"{short}:{shown[0]}" if shown[0] == shown[1] else f"{short}:{shown[0]}>{shown[1]}")
+        parts += [f"{short}:{shown}" for short, shown in how_sampled(*sampling).items() if shown is not None]
         sets = [(s.get("prompt_sets") or {}).get(self.domain) for s in sampling]
         if any(sets):
             parts.append("set:" + ">".join(dict.fromkeys(s or "?" for s in sets)))
@@ -608,6 +605,47 @@ class _Told:
         if metric.needs == "vectors" and self.provenance.get("judge"):
             parts.append(f"judge:{self.provenance['judge']}".replace("|", "."))
         return "|".join([*parts, interval, f"margin:{self.settings['margin']!r}", f"seed:{self.settings['seed']}"])
+
+
+def signature_of(
+    metric: Metric,
+    domain: str,
+    condition: str,
+    *,
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    names: tuple[str, str],
+    prompts: str,
+    counts: str,
+    interval: str,
+) -> str:
+    """The line from which a figure can be computed again, for rows that `compare` does not make."""
+    return _Told(metric, domain, condition, settings, provenance, names).signature(prompts, counts, interval)
+
+
+SAMPLED = {"T": "temperature", "top_p": "top_p", "max": "max_tokens", "sample_seed": "seed"}
+
+
+def how_sampled(pre: Mapping[str, Any], post: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a signature says of the sampling of both sides; None of what neither recorded."""
+    found: dict[str, str | None] = dict.fromkeys(SAMPLED)
+    for short, long in SAMPLED.items():
+        values = [side.get(long) for side in (pre, post)]
+        if any(v is not None for v in values):
+            shown = [("?" if v is None else f"{v:g}") for v in values]
+            found[short] = shown[0] if shown[0] == shown[1] else ">".join(shown)
+    return found
+
+
+def amended(signature: str, **parts: str | None) -> str:
+    """A signature with some parts put in place of its own, or at its end where it has none; None takes a part out."""
+    known = {part.partition(":")[0]: part for part in signature.split("|")}
+    for short, value in parts.items():
+        if value is None:
+            known.pop(short, None)
+        else:
+            known[short] = f"{short}:{value}"
+    return "|".join(known.values())
 
 
 Figures = tuple[dict[str, Any], Estimate | None]
@@ -720,14 +758,23 @@ def _leave_out(without: pl.DataFrame) -> str:
 
 def _by_prompt(known: pl.DataFrame, settings: Mapping[str, Any]) -> tuple[str, str, str]:
     """What a signature says of prompts, counts and interval where each prompt has a score."""
-    digest = blake2b("\n".join(known["prompt_id"].sort()).encode(), digest_size=2).hexdigest()
     counts = pl.concat([known[c] for c in ("pre_n", "post_n") if c in known.columns])
-    sizes = sorted(set(counts.to_list()))
     return (
-        f"{len(known)}#{digest}",
-        "-".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]])),
+        prompts_shown(known["prompt_id"]),
+        counts_shown(counts),
         f"ci:envelope.t+boot-t.95x{settings['replicates']}",
     )
+
+
+def prompts_shown(ids: pl.Series) -> str:
+    """How many prompts, and a digest of which."""
+    return f"{len(ids)}#{blake2b(chr(10).join(ids.sort()).encode(), digest_size=2).hexdigest()}"
+
+
+def counts_shown(counts: pl.Series) -> str:
+    """Fewest and most answers a prompt."""
+    sizes = sorted(set(counts.to_list()))
+    return "-".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]]))
 
 
 def _relative(estimate: Estimate) -> float | None:
