@@ -470,7 +470,12 @@ def score(
     help="PRE and POST are checkpoints: sample both into this folder, in looks, until each domain is decided.",
 )
 @click.option(
-    "-d", "--domain", "domains", multiple=True, help="With --until-decided: domain to decide; again for more."
+    "-d",
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="DOMAIN[=FACET]",
+    help="With --until-decided: domain to decide, in its primary facet or in this one; again for more.",
 )
 @click.option("-n", "--samples", "n", default=16, show_default=True, help="With --until-decided: outputs a prompt.")
 @click.option(
@@ -541,7 +546,7 @@ def compare(
               diversity compare runs/pre runs/post --sweep runs/pre-sweep
               diversity compare runs/base runs/sft runs/dpo
               diversity compare runs/sft --recipe runs/dpo-seed1 runs/dpo-seed2 runs/dpo-seed3 runs/dpo-seed4
-              diversity compare models/sft models/dpo --until-decided runs/sft-dpo -d story -d code
+              diversity compare models/sft models/dpo --until-decided runs/sft-dpo -d story=lexical -d code
     """
     import diversity
 
@@ -557,11 +562,13 @@ def compare(
             raise click.UsageError(
                 "--until-decided takes PRE, POST and --domain, and no --recipe or --metric", click.get_current_context()
             )
+        asked = {name: facet for name, _, facet in (each.partition("=") for each in domains)}
         with _progress() as progress:
             run = diversity.until_decided(
                 pre,
                 posts[0],
-                domains=domains,
+                domains=list(asked),
+                facets={name: facet for name, facet in asked.items() if facet},
                 store=store,
                 looks=looks,
                 prompts=prompts,

@@ -159,6 +159,8 @@ def validate(
         found = {name: _unpacked(known[key]) for name, key in keys.items() if key in known}
         todo = [piece for piece in pieces if piece.name not in found]
         done, total = sum(p.seconds for p in pieces if p.name in found), sum(p.seconds for p in pieces)
+        if progress:
+            progress("validity suite", done, total, "")
         for piece, checks in _measured(todo, suite, workers if suite.given is None else 1):
             content = json.dumps([check.to_dict() for check in checks]).encode()
             kept.put({keys[piece.name]: content})

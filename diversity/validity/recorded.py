@@ -409,7 +409,7 @@ def group_texts(table: pl.DataFrame, embedder: Embedder | None) -> Iterator[Chec
                 found=said, low=mean - half, high=mean + half, runs=count,
                 passed=said == "more alike" if is_theirs else None,
                 cell={
-                    "contrast": contrast, "mean difference of similarity": mean, "slope": mean / spread,
-                    "formats": [mean - wide, mean + wide],
+                    "contrast": contrast, "mean difference of similarity": mean,
+                    "slope": mean / spread if spread else 0.0, "formats": [mean - wide, mean + wide],
                 },
             )  # fmt: skip
