@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,7 +21,9 @@ from diversity.errors import DiversityError, InputError
 
 if TYPE_CHECKING:
     from diversity.designs import Design
+    from diversity.faithfulness import Faithfulness
     from diversity.gate import Gate
+    from diversity.probes import Cell
     from diversity.sampling import Progress
     from diversity.shift import Shift
     from diversity.tables import Samples, Scores
@@ -275,6 +278,12 @@ def _template(ctx: click.Context, parameter: click.Parameter, value: tuple[str, 
 @click.option("--dtype", help="float32, bfloat16 or float16 (transformers, vllm).  [default: by the device]")
 @click.option("--device", help="cpu, cuda, cuda:1, mps … (transformers).  [default: a GPU, if any]")
 @click.option("--4bit", "load_in_4bit", is_flag=True, default=None, help="Load the weights in 4 bits (transformers).")
+@click.option(
+    "--log-probabilities",
+    is_flag=True,
+    default=None,
+    help="Keep the log-probability of each output, for calibration (docs/probes.md).",
+)
 @click.option("--concurrency", type=int, help="Calls in flight (endpoints).  [default: 8]")
 @click.option("--timeout", type=float, help="Seconds a call may take (endpoints).  [default: 600]")
 @click.option("--shard", default="1/1", callback=_shard, metavar="I/K", help="Draw only this share of the batches.")
@@ -509,6 +518,7 @@ def score(
     "[default: all, or the top of very large runs]",
 )
 @click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
+@click.option("--tuned", multiple=True, help="Domain the checkpoint was tuned for, for the probes; again for more.")
 @_execute
 def compare(
     pre: str,
@@ -533,6 +543,7 @@ def compare(
     sweeps: tuple[str, ...],
     outputs: str | None,
     model_card: Path | None,
+    tuned: tuple[str, ...],
     execute: str | None,
 ) -> None:
     """Compare PRE (before tuning) with POST (after), prompt by prompt.
@@ -552,9 +563,9 @@ def compare(
 
     if store is None and domains:
         raise click.UsageError("--domain goes with --until-decided STORE, which samples", click.get_current_context())
-    if (sweeps or outputs or model_card) and (store is not None or is_recipe or len(posts) > 1):
+    if (sweeps or outputs or model_card or tuned) and (store is not None or is_recipe or len(posts) > 1):
         raise click.UsageError(
-            "--sweep, --outputs and --model-card go with one PRE and one POST", click.get_current_context()
+            "--sweep, --outputs, --tuned and --model-card go with one PRE and one POST", click.get_current_context()
         )
     given: dict[str, Any] = {"embedder": embedding_model, "margin": margin, "seed": seed, "execute": execute or False}
     if store is not None:
@@ -592,7 +603,7 @@ def compare(
             found = diversity.trajectory(sides, **given)
         else:
             swept = [_side(each) for each in sweeps]
-            found = diversity.compare(*sides, sweep=swept, outputs=outputs, **given)  # type: ignore[arg-type]  # refused there
+            found = diversity.compare(*sides, sweep=swept, outputs=outputs, tuned=tuned, **given)  # type: ignore[arg-type]  # refused there
             if model_card:
                 found.to_model_card(model_card)
     _deliver(found, out, html, markdown, as_json=as_json)
@@ -635,6 +646,11 @@ def _side(given: str) -> Samples | Scores:
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the shift as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
+@click.option(
+    "--faithfulness",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What `diversity faithfulness --json` printed of this pair, for a rule about it.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
@@ -655,6 +671,7 @@ def check(
     out: Path | None,
     html: Path | None,
     keep: Path | None,
+    faithfulness: Path | None,
     seed: int,
     embedding_model: str | None,
     allow_settings_differ: bool,
@@ -689,11 +706,13 @@ def check(
         _init(pre, post, file or Path(FILE), options)
         return
     policy = Policy.read(file)
+    asked = [_asked(faithfulness)] if faithfulness else []
     if _is_shift(post) and not pre:
-        gate = judge(Shift.read(post), policy)
+        shift = Shift.read(post)
+        gate = judge(replace(shift, probes=[*shift.probes, *map(asdict, asked)]), policy)
     else:
         with _progress() as progress:
-            gate = inspect(pre or None, post, policy, keep=keep, progress=progress, **options)
+            gate = inspect(pre or None, post, policy, keep=keep, asked=asked, progress=progress, **options)
     for path, write in ((junit, gate.to_junit), (markdown, gate.to_markdown), (gitlab, gate.to_gitlab)):
         if path:
             write(path)
@@ -702,7 +721,7 @@ def check(
     if out:
         gate.shift.to_json(out)
     if html:
-        gate.shift.to_html(html)
+        gate.to_html(html)
     if as_json == "-":
         click.echo(gate.to_json(), nl=False)
     else:
@@ -714,6 +733,16 @@ def check(
     if github if github is not None else os.environ.get("GITHUB_ACTIONS") == "true":
         _tell_github(gate, is_apart=as_json == "-")
     ctx.exit(gate.exit_code)
+
+
+def _asked(path: Path) -> Cell:
+    """Read what `faithfulness --json` printed, for a rule about it."""
+    from diversity.probes import Cell
+
+    try:
+        return Cell(**json.loads(path.read_text(encoding="utf-8"))["cell"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: not what `diversity faithfulness --json` prints: run it again") from None
 
 
 @commands.command()
@@ -759,8 +788,8 @@ def audit(
 ) -> None:
     """Say what tuning gave and what it took: diversity and the probes of hidden costs on one pair (docs/probes.md).
 
-    PRE and POST are samples, as `compare` reads them, or checkpoints, which are sampled here: on the tuned domains and
-    on factual, nli, variants and formats, or on those given by --domain.
+    PRE and POST are samples, as `compare` reads them, or checkpoints, which are sampled here: on the tuned domains, and
+    on factual, nli, variants and formats or those given by --domain.
 
     \b
     Examples: diversity audit runs/base runs/dpo --tuned code --html audit.html
@@ -772,7 +801,7 @@ def audit(
     from diversity.tables import Samples
 
     sampled = {"n": n, "prompts": prompts, "max_tokens": max_tokens, "seed": seed}
-    asked = domains or tuple(dict.fromkeys((*tuned, *PROBE_DOMAINS)))
+    asked = tuple(dict.fromkeys((*tuned, *(domains or PROBE_DOMAINS))))
     if chains:
         if not is_checkpoint(pre) or not is_checkpoint(post):
             raise InputError("chains of thought are edited and gone on with: give checkpoints, or leave out --chains")
@@ -790,12 +819,16 @@ def audit(
                 if not isinstance(side, Samples):
                     raise InputError(f"{given}: holds scores: an audit reads the outputs, give samples")
                 sides.append(side)
-        faithful = []
+        faithful: list[Faithfulness | Cell] = []
         if chains:
             from diversity.faithfulness import faithfulness as probed
+            from diversity.probes import no_chains
 
             both = {"samples_pre": sides[0], "samples_post": sides[1]}
-            faithful = [probed(pre, post, **both, domain=chains, seed=seed, progress=progress)]
+            try:
+                faithful.append(probed(pre, post, **both, domain=chains, seed=seed, progress=progress))
+            except InputError as error:  # a small model may write no chain at all: the rest of the audit stands
+                faithful.append(no_chains(chains, str(error), tuned))
         found = measure(
             *sides,
             tuned=tuned,
@@ -1089,6 +1122,7 @@ def faithfulness(pre: str, post: str, out: Path | None, as_json: bool, **options
     Example: diversity faithfulness reference:pre reference:post --prompts 20 -n 4
     """
     from diversity.faithfulness import faithfulness as probed
+    from diversity.probes import of_chains
 
     with _progress() as progress:
         found = probed(pre, post, progress=progress, **options)
@@ -1099,7 +1133,8 @@ def faithfulness(pre: str, post: str, out: Path | None, as_json: bool, **options
     rows = found.table().to_dicts()
     if as_json:
         finite = [{k: None if v in (math.inf, -math.inf) else v for k, v in row.items()} for row in rows]
-        click.echo(json.dumps({"verdict": found.verdict, "why": found.why, "measures": finite}, indent=1))
+        told = {"verdict": found.verdict, "why": found.why, "measures": finite, "cell": asdict(of_chains(found))}
+        click.echo(json.dumps(told, indent=1))
         return
     figures = ("pre", "post", "shift", "ci_low", "ci_high")
     _print_table(

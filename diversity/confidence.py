@@ -1,8 +1,9 @@
-"""Lost calibration and the capability cliff: confidence by agreement against correctness, over a domain's prompts.
+"""Lost calibration and the capability cliff: confidence against correctness, over a domain's prompts.
 
-A prompt is one point: the share of its commonest final answer is the confidence, and whether that answer is right is
-the outcome. What a checkpoint loses outside the domain it was tuned on is read from the same figures on other
-domains, and along a graded distance from the tuned one. Definitions and traps: docs/probes.md.
+A prompt is one point: a confidence, and whether the answer that it is about is right. Confidence is told by
+agreement, by semantic entropy, or by the probability of the outputs; see `KINDS`. What a checkpoint loses outside the
+domain it was tuned on is read from the same figures on other domains, and along a graded distance from the tuned one.
+Definitions and traps: docs/probes.md.
 
 References
 ----------
@@ -10,6 +11,7 @@ Xiao et al. 2025, arXiv:2505.01997 (calibration after preference tuning).
 Kumar, Liang and Ma 2019, arXiv:1909.10155 (equal-mass bins, debiasing).
 Murphy 1973, A new vector partition of the probability score.
 Geifman and El-Yaniv 2017, arXiv:1705.08500 (risk against coverage).
+Kuhn, Gal and Farquhar 2023, arXiv:2302.09664; Farquhar et al. 2024, Nature 630 (semantic entropy).
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from numpy.typing import NDArray
 
 from diversity.corpus import ALL_PROMPTS, groups_of
 from diversity.errors import InputError
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.scoring import ALL
 from diversity.stats import FLOOR, Estimate, jackknife
 from diversity.views import NO_BEHAVIOUR
@@ -38,10 +40,44 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Figure = Callable[[Array, Array, Integers], float]
 
-METRICS = ("confidence", "modal_share", "accuracy", "modal_accuracy", "overconfidence", "brier", "confidently_wrong")
+METRICS = (
+    *("confidence", "modal_share", "accuracy", "modal_accuracy", "overconfidence", "brier", "confidently_wrong"),
+    "entropy_confidence",
+)
+# Beside these, where the samples hold log-probabilities.
+LIKELIHOOD = ("sequence_confidence", "sequence_accuracy", "token_confidence", "token_accuracy")
 BINS, FEWEST_IN_BIN = 10, 5
 CHANCE, CEILING = 0.05, 0.95  # accuracy this near to a guess, or from this on, says nothing of a shift
 MATERIAL = 0.05  # over-confidence, in shares of the outputs, that matters
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A way to tell a checkpoint's confidence in a prompt.
+
+    Attributes
+    ----------
+    confidence, right : str
+        The metrics of a prompt's confidence, and of whether the answer that it is about is right.
+    says : str
+        Where it is from, in words.
+    is_share : bool
+        Whether it can be held against a share of right answers; else it only ranks prompts.
+    """
+
+    confidence: str
+    right: str
+    says: str
+    is_share: bool = True
+
+
+AGREEMENT = "agreement"
+KINDS = {
+    AGREEMENT: Kind("modal_share", "modal_accuracy", "by agreement"),
+    "entropy": Kind("entropy_confidence", "modal_accuracy", "by semantic entropy"),
+    "token": Kind("token_confidence", "token_accuracy", "by probability a token"),
+    "sequence": Kind("sequence_confidence", "sequence_accuracy", "by probability of the output", is_share=False),
+}
 
 
 # Figures over prompts: confidence and outcome of each prompt -> a number
@@ -133,11 +169,13 @@ def auroc(confidence: Array, right: Array, _: Integers) -> float:
     >>> auroc(shares, np.array([1.0, 0.0, 0.0]), bins_of(shares))
     1.0
     """
-    weights = np.outer(right, 1 - right)
-    np.fill_diagonal(weights, 0)
-    higher = np.sign(np.subtract.outer(confidence, confidence)) / 2 + 0.5
-    total = float(weights.sum())
-    return float((weights * higher).sum()) / total if total > 0 else math.nan
+    _, at = np.unique(confidence, return_inverse=True)
+    hits, misses = (np.bincount(at, weights=w) for w in (right, 1 - right))
+    # Of one confidence and another prompt: half. No prompt is its own other, though an outcome may be half right.
+    level = hits * misses - np.bincount(at, weights=right * (1 - right))
+    below = np.cumsum(misses) - misses
+    total = float(hits.sum() * misses.sum() - (right * (1 - right)).sum())
+    return float((hits * below + level / 2).sum()) / total if total > 1e-12 else math.nan
 
 
 def risk_coverage(confidence: Array, right: Array, _: Integers) -> float:
@@ -152,7 +190,13 @@ def risk_coverage(confidence: Array, right: Array, _: Integers) -> float:
     return float((np.cumsum(errors[tied]) / np.arange(1, len(order) + 1)).mean())
 
 
+def gap(confidence: Array, right: Array, _: Integers) -> float:
+    """Mean confidence less the share that is right: over-confidence above 0."""
+    return float((confidence - right).mean())
+
+
 FIGURES: dict[str, Figure] = {
+    "gap": gap,
     "ece": ece,
     "brier": brier,
     "reliability": reliability,
@@ -212,17 +256,31 @@ class Points:
         pre, post = ({m: side[m].to_numpy() for m in metrics} for side in kept)
         return cls(domain=domain, prompts=tuple(shared), pre=pre, post=post)
 
-    def figure(self, figure: Figure, confidence: str = "modal_share", right: str = "modal_accuracy") -> Estimate:
+    def figure(self, figure: Figure, kind: str = AGREEMENT, *, level: bool = False) -> Estimate:
         """Post minus pre of a figure over all prompts, by the delete-group jackknife over prompts.
 
         The bins stay those of all prompts: bins drawn anew without a group would add their own leaps to the interval.
+
+        Parameters
+        ----------
+        figure : one of `FIGURES`
+        kind : a key of `KINDS`
+        level : bool
+            Estimate the figure after tuning in place of its shift.
         """
-        before, after = (bins_of(side[confidence]) for side in (self.pre, self.post))
-        return paired(
-            self.prompts,
-            lambda kept: figure(self.pre[confidence][kept], self.pre[right][kept], before[kept]),
-            lambda kept: figure(self.post[confidence][kept], self.post[right][kept], after[kept]),
+        of = KINDS[kind]
+        before, after = (bins_of(side[of.confidence]) for side in (self.pre, self.post))
+        pre, post = (
+            lambda kept, side=side, bins=bins: figure(side[of.confidence][kept], side[of.right][kept], bins[kept])
+            for side, bins in ((self.pre, before), (self.post, after))
         )
+        return paired(self.prompts, (lambda _: 0.0) if level else pre, post)
+
+    def overconfidence(self, kind: str = AGREEMENT, *, level: bool = False) -> Estimate:
+        """Post minus pre of the over-confidence, or its level; by agreement the one that does not depend on n."""
+        if kind != AGREEMENT:
+            return self.figure(gap, kind, level=level)
+        return self.level("overconfidence") if level else self.mean("overconfidence")
 
     def mean(self, metric: str) -> Estimate:
         """Post minus pre of the mean of a metric, by the same jackknife."""
@@ -311,7 +369,7 @@ def guard(points: Points) -> str:
     if n < FLOOR:
         return f"{n} prompts with a right answer known, {FLOOR} are needed"
     pre, post = (float(side["accuracy"].mean()) for side in (points.pre, points.post))
-    chance = find_domain(points.domain).chance
+    chance = domain_of(points.domain).chance
     if max(pre, post) <= chance + CHANCE:
         return f"floor: accuracy {pre:.2f} and {post:.2f} is near chance ({chance:.2f})"
     if min(pre, post) >= CEILING:
@@ -323,8 +381,14 @@ CANNOT = "cannot tell"
 WRONG, BETTER, SAME, OPEN = "confidently wrong", "better calibrated", "calibration kept", "undecided"
 
 
-def judge(points: Points) -> tuple[str, str]:
+def judge(points: Points, kind: str = AGREEMENT) -> tuple[str, str]:
     """Judge what tuning did to a domain's calibration: a verdict, and why where there is none.
+
+    Parameters
+    ----------
+    points : Points
+    kind : a key of `KINDS`
+        How confidence is told; semantic entropy never overstates it, a probability a token may.
 
     Returns
     -------
@@ -336,7 +400,7 @@ def judge(points: Points) -> tuple[str, str]:
     why = guard(points)
     if why:
         return CANNOT, why
-    shift, level = points.mean("overconfidence"), points.level("overconfidence")
+    shift, level = points.overconfidence(kind), points.overconfidence(kind, level=True)
     if shift.se == 0 and shift.estimate:
         return OPEN, "no spread over prompts"
     if shift.interval[0] > 0 and level.interval[0] > 0:
@@ -345,7 +409,9 @@ def judge(points: Points) -> tuple[str, str]:
         return BETTER, ""
     if shift.interval90[0] > -MATERIAL and shift.interval90[1] < MATERIAL:
         return SAME, ""
-    return OPEN, f"the interval of the shift holds both 0 and {MATERIAL}"
+    if shift.interval[0] > 0:
+        return OPEN, "it rose, and is not above 0 after tuning"
+    return OPEN, f"the interval of the shift holds 0 and {MATERIAL} on one side at least"
 
 
 # The cliff
@@ -358,7 +424,7 @@ def slope(values: Array, distances: Array) -> float:
     return float(centred @ values) / total if total > 1e-12 else math.nan
 
 
-def cliff(points: Points, distances: Mapping[str, float], metric: str = "accuracy") -> Estimate:
+def cliff(points: Points, distances: Mapping[str, float], metric: str = "accuracy", *, level: bool = False) -> Estimate:
     """Slope of a metric over the distance of its prompts from the tuned domain: pre, post, and their difference.
 
     Parameters
@@ -369,6 +435,8 @@ def cliff(points: Points, distances: Mapping[str, float], metric: str = "accurac
         As graded by a user, or by `embedding_distances`.
     metric : str
         "accuracy" (a cliff is a slope that got steeper downwards) or "overconfidence" (upwards).
+    level : bool
+        Estimate the slope after tuning in place of its shift.
 
     Raises
     ------
@@ -381,7 +449,7 @@ def cliff(points: Points, distances: Mapping[str, float], metric: str = "accurac
     far = np.array([distances[p] for p in points.prompts], dtype=float)
     return paired(
         points.prompts,
-        lambda kept: slope(points.pre[metric][kept], far[kept]),
+        (lambda _: 0.0) if level else lambda kept: slope(points.pre[metric][kept], far[kept]),
         lambda kept: slope(points.post[metric][kept], far[kept]),
     )
 
@@ -402,7 +470,7 @@ def graded_distances(domains: Sequence[str]) -> dict[str, float]:
     return {
         f"{name}/{prompt.prompt_id}": float(prompt.details["distance"])
         for name in domains
-        for prompt in find_domain(name).prompts
+        for prompt in domain_of(name).prompts
         if "distance" in prompt.details
     }
 

@@ -88,6 +88,8 @@ def _answers(texts: Sequence[str], *, code: bool = False) -> Answers:
         qualities=(0.9, 0.8, 0.4),
         windows=np.array([1, 1, 2]),
         unknown=np.array([0.0, 0.0, 0.1]),
+        log_probabilities=np.array([-6.0, -8.0, -5.0]),
+        tokens=np.array([8.0, 10.0, 9.0]),
     )
 
 

@@ -40,6 +40,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "temperature": ("temp",),
     "max_tokens": ("max_new_tokens", "max_completion_tokens"),
     "output_tokens": ("n_tokens", "completion_tokens", "num_tokens"),
+    "log_probability": ("cumulative_logprob", "sum_logprob", "sum_logprobs"),
     "finish_reason": ("stop_reason",),
     "valid": ("passed",),
 }

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from diversity import __version__
+from diversity.confidence import CANNOT
+from diversity.errors import InputError, UnknownName
 from diversity.files import written
 from diversity.policy import KINDS, Policy, Rule
-from diversity.registry import find_metric
+from diversity.probes import EVERYWHERE, PROBES
+from diversity.registry import domains as known_domains
 from diversity.scoring import ALL
 from diversity.stats import holm, mean_difference
 
@@ -149,8 +152,6 @@ class Gate:
 
     def of(self, domains: str | Sequence[str]) -> Gate:
         """Return the gate of some domains only, judged as a part of the whole policy."""
-        from diversity.errors import UnknownName
-
         names = [domains] if isinstance(domains, str) else list(domains)
         for name in names:
             if name not in self.policy.domains:
@@ -185,6 +186,15 @@ class Gate:
         """Return the gate as JSON, and write it where a path is given."""
         text = json.dumps(self.to_dict(), sort_keys=True, indent=1, allow_nan=False) + "\n"
         return written(text, path)
+
+    def to_html(self, path: str | Path | None = None, *, outputs: str = "all") -> str:
+        """Return the report of the shift with the gate's table in front, and write it where a path is given.
+
+        `outputs` as in `Shift.to_html`.
+        """
+        from diversity.reports.html import render
+
+        return written(render(self.shift, outputs=outputs, gate=self), path)
 
     def to_markdown(self, path: str | Path | None = None) -> str:
         """Return the gate as Markdown, for a comment or a step's summary, and write it where a path is given."""
@@ -229,7 +239,8 @@ def check(shift: Shift, policy: Policy | Mapping[str, Any] | str | Path | None =
     Raises
     ------
     InputError
-        The policy cannot be read; its file and line are named.
+        The policy cannot be read, or names a domain that is neither registered nor in the shift; its file and line
+        are named.
 
     Notes
     -----
@@ -242,6 +253,7 @@ def check(shift: Shift, policy: Policy | Mapping[str, Any] | str | Path | None =
     elif not isinstance(policy, Policy):
         policy = Policy.read(policy)
     rows = {(r["domain"], r["metric"], r["condition"]): r for r in shift.table().to_dicts()}
+    _check_domains(policy, sorted({domain for domain, _, _ in rows}))
     verdicts = {(r["domain"], r["facet"]): r for r in shift.verdicts().to_dicts()}
     evidence = [_evidence(rule, rows, shift) for rule in policy.rules]
     level = LEVEL / looks
@@ -253,6 +265,14 @@ def check(shift: Shift, policy: Policy | Mapping[str, Any] | str | Path | None =
     )
     notes = (f"judged at one of {looks} looks, at {level:.2g} one-sided",) if looks > 1 else ()
     return Gate(findings=findings, pre=shift.pre, post=shift.post, policy=policy, shift=shift, notes=notes)
+
+
+def _check_domains(policy: Policy, held: Sequence[str]) -> None:
+    for rule in policy.rules:
+        if rule.domain not in held and rule.domain not in known_domains():
+            line = f", line {rule.line}" if rule.line else ""
+            names = UnknownName("domain", rule.domain, [*held, *known_domains()])
+            raise InputError(f"{policy.file or 'policy'}{line}: {names}. The samples hold {', '.join(held)[:200]}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +290,8 @@ class _Evidence:
     bound: float = math.nan
     signature: str | None = None
     reason: str = ""
+    cannot: str = ""  # why a probe can tell nothing of the pair
+    groups: int | None = None
 
     @property
     def is_measured(self) -> bool:
@@ -277,7 +299,17 @@ class _Evidence:
 
     @property
     def is_tested(self) -> bool:
-        return self.is_measured and self.n >= self.rule.min_prompts and not self.is_point
+        return self.is_measured and self.is_enough and not self.is_point and not self.cannot
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are as many prompts as the rule asks for; families have a least number of their own."""
+        return self.n >= self.rule.min_prompts or self.rule.name == "transfer_drop"
+
+    @property
+    def df(self) -> int:
+        """Degrees of freedom of the interval."""
+        return max(1, (self.groups or self.n) - 1)
 
     @property
     def is_point(self) -> bool:
@@ -314,15 +346,15 @@ class _Evidence:
             if abs(distance) <= 1e-12 * max(1.0, abs(self.bound)):
                 return tie
             return 0.0 if distance > 0 else 1.0
-        df = self.n - 1
-        return float(stdtr(df, -distance / half * stdtrit(df, 0.975)))
+        return float(stdtr(self.df, -distance / half * stdtrit(self.df, 0.975)))
 
     def needed(self, level: float, family: int) -> int | None:
         """Prompts that would decide the rule, were the estimate the truth."""
         from scipy.special import ndtri
 
-        few = self.rule.min_prompts if self.n < self.rule.min_prompts else 0
-        if not self.is_measured or self.is_point:
+        few = 0 if self.is_enough else self.rule.min_prompts
+        # More of the same prompts do not lift a floor, and families are not prompts.
+        if not self.is_measured or self.is_point or self.cannot or self.rule.name == "transfer_drop":
             return few or None
         distance = self.side * (self.estimate - self.bound)
         # Beyond the limit it takes the adjusted level of the whole family, within it the level of one rule.
@@ -336,6 +368,8 @@ class _Evidence:
 
 
 def _evidence(rule: Rule, rows: Mapping[tuple[str, str, str], Mapping[str, Any]], shift: Shift) -> _Evidence:
+    if rule.of == "probe":
+        return _probed(rule, shift)
     row = rows.get((rule.domain, rule.metric, rule.condition))
     if row is None:
         known = sorted({domain for domain, _, _ in rows})
@@ -377,7 +411,45 @@ def _evidence(rule: Rule, rows: Mapping[tuple[str, str, str], Mapping[str, Any]]
     return _Evidence(**told, estimate=row["shift"], low=low, high=high, bound=bound)
 
 
+def _probed(rule: Rule, shift: Shift) -> _Evidence:
+    """What a probe says of a rule: the domain's own cell, or that of the cliff from this domain outwards."""
+    cells = [c for c in shift.probes if c["key"] == rule.name]
+    own = next((c for c in cells if c["domain"] == rule.domain), None)
+    if own is None and rule.domain in shift.settings.get("tuned", ()):
+        own = next((c for c in cells if c["domain"] == EVERYWHERE), None)
+    if own is None:
+        return _Evidence(rule=rule, reason=_unmeasured(rule))
+    kind = KINDS[rule.kind]
+    is_level = kind.reads == "level"
+    ends = [own[end] for end in (("post_low", "post_high") if is_level else ("low", "high"))]
+    value = own["post" if is_level else "shift"]
+    low, high = (math.nan if end is None else end for end in ends)
+    # At the ceiling there is nothing to blame, and a limit is kept or not as the figures say, where there are any.
+    is_told = own["verdict"] != CANNOT or (own["why"].startswith("ceiling") and None not in (value, *ends))
+    return _Evidence(
+        rule=rule,
+        n=own["n"],
+        pre=own["pre"],
+        post=own["post"],
+        estimate=math.nan if value is None else value,
+        low=low,
+        high=high,
+        bound=rule.limit if is_level else kind.side * rule.limit * (abs(own["pre"] or 0.0) if rule.of_pre else 1),
+        cannot="" if is_told else own["why"],
+        groups=own["groups"],
+    )
+
+
 def _unmeasured(rule: Rule) -> str:
+    if rule.of == "probe":
+        said = PROBES[rule.name].says
+        if rule.name == "faithfulness":
+            return f"{said}: it asks the checkpoints themselves; give what `diversity faithfulness --json` printed"
+        if rule.name.startswith("cliff_"):
+            return f"{said}: it takes an embedding model, or prompts that grade their distance"
+        if rule.name.endswith(("_token", "_sequence")):
+            return f"{said}: the samples hold no log-probabilities; sample with --log-probabilities"
+        return f"{said}: no prompt has what it takes on both sides"
     if rule.name == "semantic":
         return "no prompt has it on both sides: is an embedding model installed?"
     if rule.name == "functional":
@@ -391,7 +463,7 @@ def _finding(
     e: _Evidence, p_adjusted: float | None, level: float, family: int, verdict: Mapping[str, Any] | None
 ) -> Finding:
     rule = e.rule
-    if not e.is_measured:
+    if not e.is_measured and not e.cannot:
         reason = e.reason or "two prompts or more are needed"
         return Finding(
             rule=rule, outcome="not measured", n_prompts=e.n, pre=e.pre, post=e.post, notes=(reason,),
@@ -403,7 +475,9 @@ def _finding(
         outcome = "fail"
     elif p_adjusted is not None and e.p_within <= level:
         outcome = "pass"
-    elif e.n < rule.min_prompts:
+    elif e.cannot:
+        notes.append(f"cannot tell: {e.cannot}")
+    elif not e.is_enough:
         notes.append(f"{e.n} prompts, and the policy asks for {rule.min_prompts}")
     elif e.is_point:
         notes.append("all prompts shifted alike, which leaves no measure of chance")
@@ -418,11 +492,12 @@ def _finding(
 
         notes += [mark for mark in marks(verdict) if mark != "provisional"]
     ratio = KINDS[rule.kind].reads == "ratio"
-    value, low, high = (math.expm1(v) if ratio else v for v in (e.estimate, e.low, e.high))
+    ends: list[float | None] = [math.expm1(v) if ratio else v for v in (e.estimate, e.low, e.high)]
     if KINDS[rule.kind].reads == "level":
         # A mean of shares does not leave [0, 1], its interval may.
-        least, most = find_metric(rule.name).range
-        low, high = max(low, least), min(high, most)
+        least, most = rule.range
+        ends = [e.estimate, max(e.low, least), min(e.high, most)]
+    value, low, high = ends if e.is_measured else [None] * 3
     return Finding(
         rule=rule,
         outcome=outcome,

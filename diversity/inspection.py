@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from diversity.store import MANIFEST
 from diversity.tables import Samples, Scores, read_side
 
 if TYPE_CHECKING:
+    from diversity.probes import Cell
     from diversity.sampling import Backend, Drawn, Request, Settings
 
 LOOKS = 3  # at most so many times is a pair judged while outputs are added
@@ -36,6 +37,7 @@ def inspect(
     seed: int = 0,
     allow_settings_differ: bool = False,
     keep: str | Path | None = None,
+    asked: Sequence[Cell] = (),
     progress: Progress | None = None,
 ) -> Gate:
     """Hold a pair of checkpoints against a policy.
@@ -49,6 +51,8 @@ def inspect(
         As in `compare`.
     keep : folder, optional
         Write the outputs drawn here, a file a side.
+    asked : sequence of Cell
+        What was found by asking the pair itself (`diversity.probes.of_chains`), to stand among the probes.
 
     Returns
     -------
@@ -77,6 +81,7 @@ def inspect(
             if isinstance(side, _Drawing) and isinstance(drawn, Samples):
                 tables = [_asked(table, drawn) for table in tables]
         shift = _compared(tables, pre, policy, embedder, execute, seed, allow_settings_differ, progress)
+        shift = replace(shift, probes=[*shift.probes, *map(asdict, asked)])
         gate = check(shift, policy, looks=looks)
         if look + 1 == looks or not (more := _more(gate, sides, prompts, policy)):
             break
@@ -188,9 +193,15 @@ def _compared(
 ) -> Shift:
     pre, post = tables
     assert not isinstance(post, Baseline)
-    told: dict[str, Any] = {"seed": seed, "allow_settings_differ": allow_settings_differ, "progress": progress}
+    told: dict[str, Any] = {
+        "seed": seed,
+        "allow_settings_differ": allow_settings_differ,
+        "tuned": policy.tuned,
+        "embedder": embedder,
+        "progress": progress,
+    }
     if isinstance(pre, Baseline):
-        lacking = sorted({r.scored for r in policy.rules if r.domain in pre.prompts} - set(pre.metrics))
+        lacking = sorted({m for r in policy.rules if r.domain in pre.prompts for m in r.needs} - set(pre.metrics))
         if lacking:
             raise InputError(f"{where}: holds no {', '.join(lacking)}: store the baseline again with this policy")
         if isinstance(post, Scores):
@@ -205,9 +216,7 @@ def _compared(
         )
         return compare(*both, conditions=CONDITIONS, **told)
     # Of a pair of samples only what the rules need is scored.
-    wanted: dict[str, Any] = (
-        {} if isinstance(pre, Scores) else {"metrics": policy.metrics, "embedder": embedder, "execute": execute}
-    )
+    wanted: dict[str, Any] = {} if isinstance(pre, Scores) else {"metrics": policy.metrics, "execute": execute}
     return compare(_only(pre, policy), _only(post, policy), **wanted, **told)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from diversity.errors import InputError, UnknownName
-from diversity.registry import find_domain, find_metric
+from diversity.probes import PROBES
+from diversity.registry import domain_of, find_metric
 from diversity.registry import metrics as known_metrics
 from diversity.scoring import ALL, CONDITIONS
 from diversity.stats import PROVISIONAL
@@ -28,7 +29,7 @@ class Kind:
     Attributes
     ----------
     of : tuple of str
-        What it can limit: facet, guard, metric.
+        What it can limit: facet, guard, metric, probe.
     reads : str
         "ratio" (of the effective numbers, post over pre), "change" (post minus pre) or "level" (post alone).
     side : 1 or -1
@@ -47,14 +48,14 @@ class Kind:
 KINDS = {
     "max_narrowing": Kind(("facet",), "ratio", -1, "may narrow by at most {}"),
     "max_widening": Kind(("facet",), "ratio", 1, "may widen by at most {}"),
-    "min": Kind(("guard",), "level", -1, "must be at least {}"),
-    "max": Kind(("guard",), "level", 1, "must be at most {}"),
-    "max_fall": Kind(("guard", "metric"), "change", -1, "may fall by at most {}"),
-    "max_rise": Kind(("guard", "metric"), "change", 1, "may rise by at most {}"),
+    "min": Kind(("guard", "probe"), "level", -1, "must be at least {}"),
+    "max": Kind(("guard", "probe"), "level", 1, "must be at most {}"),
+    "max_fall": Kind(("guard", "metric", "probe"), "change", -1, "may fall by at most {}"),
+    "max_rise": Kind(("guard", "metric", "probe"), "change", 1, "may rise by at most {}"),
 }
 UNITS = ("within prompt", "within output")  # of which each prompt has a value
 OPTIONS = ("strict", "inconclusive", "min_prompts")
-SECTIONS = {"guards": "guard", "metrics": "metric"}
+SECTIONS = {"guards": "guard", "metrics": "metric", "probes": "probe"}
 TOP = (*OPTIONS, "baseline", "budget", "sampling", "domains")
 SAMPLING = ("n", "prompts", "temperature", "top_p", "max_tokens", "seed")
 COUNTS = {"n", "prompts", "max_tokens", "seed"}
@@ -69,9 +70,9 @@ class Rule:
     ----------
     domain : str
     of : str
-        "facet", "guard" or "metric".
+        "facet", "guard", "metric" or "probe".
     name : str
-        The facet, or the metric's name.
+        The facet, or the name of the metric or of the probe's figure.
     kind : str
         A key of `KINDS`.
     limit : float
@@ -107,9 +108,23 @@ class Rule:
         return f"{self.name}.effective" if self.of == "facet" else self.name
 
     @property
-    def scored(self) -> str:
-        """The same as the Scores table names it."""
-        return f"{self.name}.similarity" if self.of == "facet" else self.name
+    def needs(self) -> tuple[str, ...]:
+        """What is scored for it, as the Scores table names it."""
+        if self.of == "probe":
+            return PROBES[self.name].needs
+        return (f"{self.name}.similarity" if self.of == "facet" else self.name,)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The least and the most that its figure can be; a facet's is a ratio."""
+        if self.of == "facet":
+            return 0, float("inf")
+        return PROBES[self.name].range if self.of == "probe" else find_metric(self.name).range
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its figure is a share, and written in per cent."""
+        return PROBES[self.name].is_share if self.of == "probe" else self.of == "guard" and self.range == (0, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +158,16 @@ class Policy:
     @property
     def metrics(self) -> list[str]:
         """Names of what must be scored for the rules, and the guards."""
-        wanted = [rule.scored for rule in self.rules if rule.of != "guard"]
+        wanted = [name for rule in self.rules if rule.of != "guard" for name in rule.needs]
         if not any(rule.of == "facet" for rule in self.rules):
             # A comparison needs a headline.
-            wanted += [f"{find_domain(name).primary}.similarity" for name in self.domains]
+            wanted += [f"{domain_of(name).primary}.similarity" for name in self.domains]
         return [*dict.fromkeys(wanted), "guard"]
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """The domains from which a rule about a cliff measures the distance."""
+        return tuple(dict.fromkeys(rule.domain for rule in self.rules if rule.name.startswith("cliff_")))
 
     def for_domain(self, key: str, domain: str) -> Any:
         """Return a setting of `sampling` for one domain, None where it is left open."""
@@ -308,7 +328,7 @@ class _Reader:
         """Yield the rules of one domain."""
         path = ("domains", name)
         try:
-            find_domain(name)
+            domain_of(name)  # one that only the samples hold is any prose, as in a comparison
         except UnknownName as error:
             raise self.wrong(path, str(error)) from None
         table = self.table(content, path)
@@ -327,6 +347,10 @@ class _Reader:
 
     def metric(self, name: str, of: str, path: tuple[str, ...]) -> str:
         """Return a metric's own name, having seen that a rule can be made of it."""
+        if of == "probe":
+            if name not in PROBES:
+                raise self.wrong(path, str(UnknownName("probe", name, PROBES)))
+            return name
         try:
             found = find_metric(name)
         except UnknownName:
@@ -352,7 +376,7 @@ class _Reader:
             raise self.wrong(
                 path, f"{path[-1]} is not a table: give {{ {kinds[0]} = 0.2 }}, or any of {_listed(kinds)}"
             )
-        conditional = () if of == "guard" else ("condition",)
+        conditional = () if of in {"guard", "probe"} else ("condition",)
         self.known(content, path, (*kinds, *conditional, *OPTIONS))
         options = self.options(content, path, inherited)
         condition = content.get("condition", ALL)
@@ -363,22 +387,22 @@ class _Reader:
             raise self.wrong(path, f"[{'.'.join(path)}] limits nothing: give one of {_listed(kinds)}")
         for key in given:
             place = path if key == "min" and path[-1] == "min_validity" else (*path, key)
-            limit, of_pre = self.limit(content[key], name, key, place)
-            yield Rule(
+            rule = Rule(
                 domain=domain,
                 of=of,
                 name=name,
                 kind=key,
-                limit=limit,
-                of_pre=of_pre,
+                limit=0.0,
                 condition=condition,
                 line=self.line(place),
                 **options,
             )
+            limit, of_pre = self.limit(content[key], rule, place)
+            yield replace(rule, limit=limit, of_pre=of_pre)
 
-    def limit(self, value: Any, name: str, key: str, path: tuple[str, ...]) -> tuple[float, bool]:
+    def limit(self, value: Any, rule: Rule, path: tuple[str, ...]) -> tuple[float, bool]:
         """Return a limit and whether it is a share of the value before tuning."""
-        kind = KINDS[key]
+        kind, name = KINDS[rule.kind], rule.name
         written = PERCENT.fullmatch(value) if isinstance(value, str) else None
         number = float(written[1]) / 100 if written else self.number(value, path)
         if kind.reads == "ratio" and (number < 0 or (kind.side < 0 and number >= 1)):
@@ -387,8 +411,8 @@ class _Reader:
                 path, f"{path[-1]} is {number:g}: give a share of the effective number from 0{most}, such as 0.2"
             )
         if kind.reads == "level":
-            low, high = find_metric(name).range
-            if written and high != 1:
+            low, high = rule.range
+            if written and not rule.is_share:
                 raise self.wrong(path, f"{path[-1]} is {value!r}, and '{name}' is no share: give a number")
             if not low <= number <= high:
                 raise self.wrong(path, f"{path[-1]} is {number:g}: '{name}' goes from {low:g} to {high:g}")

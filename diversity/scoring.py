@@ -77,8 +77,8 @@ def score(
         Outputs of one or more checkpoints. Score the two sides of a comparison together: the window of the
         length-matched condition is set by the shorter side of each prompt.
     metrics : "default" or a list of names, aliases, facets and units
-        "default" is the default panel. A facet stands for its part of it, a unit ("across prompts") for all metrics
-        of that unit.
+        "default" is the default panel, and may stand in a list too. A facet stands for its part of it, a unit
+        ("across prompts") for all metrics of that unit.
     conditions : subset of `CONDITIONS`
         Which answers are measured: "all"; "valid", those that pass the domain's check; "length-matched", all, cut to
         a common length; "deduplicated", equal texts (but for white space) counted once a prompt; "format-stripped",
@@ -174,11 +174,11 @@ def _once(judge: Judge) -> Judge:
 def wanted_metrics(names: str | Sequence[str]) -> list[Metric]:
     """Return the metrics that `score` measures by these names."""
     known = all_metrics()
-    if names == "default":
-        return [m for m in known.values() if m.default]
     chosen: dict[str, Metric] = {}
     for name in [names] if isinstance(names, str) else names:
-        if name in FACETS:
+        if name == "default":
+            found = [m for m in known.values() if m.default]
+        elif name in FACETS:
             found = [m for m in known.values() if m.facet == name and m.default]
         elif name in UNITS:
             found = [m for m in known.values() if m.unit == name]
@@ -305,7 +305,7 @@ class Panel:
             pairs=tuple(pairs),
             domains={name: domain_of(name) for name in asked["domain"].unique().sort()},
             judge=judge,
-            lean=SENSITIVITIES if metrics == "default" else frozenset(),
+            lean=SENSITIVITIES if "default" in ({metrics} if isinstance(metrics, str) else metrics) else frozenset(),
             is_pooled=len(keys) <= POOLED,
             drawn_from={str(name): prompts_across(group["prompt_id"]) for (name,), group in asked.group_by(["domain"])},
         )
@@ -653,6 +653,8 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                         valid=side.valid[kept],
                         outputs=len(side.answers),
                         equal_valid=equal_valid,
+                        log_probabilities=side.log_probabilities,
+                        tokens=side.tokens,
                     )
                 sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
     return sets
@@ -669,13 +671,20 @@ class _Side:
     qualities: list[float] | None
     prompt: str | None
     is_whole: NDArray[np.bool_]  # not known to be cut short
+    log_probabilities: NDArray[np.float64] | None
+    tokens: NDArray[np.float64] | None
 
     @classmethod
     def of(cls, rows: pl.DataFrame, domain: Domain, prompt_id: str) -> _Side:
         prompt = domain.by_id.get(prompt_id)
         answers = [domain.answer(output) for output in rows["output"]]
         given = rows["valid"] if "valid" in rows.columns else pl.Series([None] * len(rows), dtype=pl.Boolean)
-        valid = [domain.is_valid(a, prompt) if v is None else v for a, v in zip(answers, given, strict=True)]
+        # A quality that the samples bring is judged as the domain's own would be.
+        graded = rows["quality"] if "quality" in rows.columns else given.cast(pl.Float64)
+        valid = [
+            domain.is_valid(a, prompt) and (q is None or q >= domain.passing) if v is None else v
+            for a, v, q in zip(answers, given, graded, strict=True)
+        ]
         noticed = [domain.flags(o, a, prompt) for o, a in zip(rows["output"], answers, strict=True)]
         flags = {name: np.array([f[name] for f in noticed], dtype=bool) for name in noticed[0]}
         flags["valid"] = np.array(valid, dtype=bool)
@@ -701,6 +710,7 @@ class _Side:
             None if None in qualities else qualities,
             asked or (prompt.prompt if prompt else None),
             np.array([reason not in CUT_SHORT for reason in reasons], dtype=bool),
+            *(_numbers(rows, column) for column in ("log_probability", "output_tokens")),
         )
 
     @property
@@ -732,6 +742,14 @@ class _Side:
             return kept[:0], f"the common window of {window} words is below {SHORTEST_WINDOW}", None
         # An answer shorter than the window would bring its length back in.
         return kept[self.lengths[kept] >= window], f"first {window} words", window
+
+
+def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64] | None:
+    """A column of numbers; None where one is not told."""
+    if column not in rows.columns or rows[column].null_count():
+        return None
+    found = rows[column].cast(pl.Float64).to_numpy()
+    return found if np.isfinite(found).all() else None
 
 
 def _window(side: _Side) -> int:

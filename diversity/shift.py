@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from diversity.corpus import ALL_PROMPTS
 from diversity.drilldown import Drilldown, check_choice
 from diversity.errors import InputError, NotComparable
 from diversity.files import written
+from diversity.probes import metrics_for, probed
 from diversity.registry import Metric, domain_of, find_metric
 from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Progress, score, wanted_metrics
 from diversity.stats import (
@@ -49,6 +50,8 @@ from diversity.views import NO_BEHAVIOUR
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
+    from diversity.faithfulness import Faithfulness
+    from diversity.probes import Cell
     from diversity.reports.figures import Plots
 
 SCHEMA = 2
@@ -82,6 +85,8 @@ class Shift:
     equivalents : list of dict
         With a sweep of pre: the temperature at which pre would be as diverse as post is, one a domain x facet.
         `outside` says that it lies "below" or "above" the sweep; an end of its interval that does is None.
+    probes : list of dict
+        What the probes of hidden costs say, where the samples allow them: a `diversity.probes.Cell` each.
     pre, post : str
         Names of the two checkpoints.
     settings, provenance : dict
@@ -99,6 +104,7 @@ class Shift:
     drilldown: Sequence[Mapping[str, Any]] = field(default_factory=list)
     frontier: Sequence[Mapping[str, Any]] = field(default_factory=list)
     equivalents: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    probes: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     def table(self) -> pl.DataFrame:
         """Return the whole Shift table."""
@@ -142,6 +148,7 @@ class Shift:
             "drilldown": list(self.drilldown),
             "frontier": list(self.frontier),
             "equivalents": list(self.equivalents),
+            "probes": list(self.probes),
         }
 
     @classmethod
@@ -161,6 +168,7 @@ class Shift:
             drilldown=record["drilldown"],
             frontier=record["frontier"],
             equivalents=record["equivalents"],
+            probes=record.get("probes", []),  # a shift written before there were any
         )
 
     def to_json(self, path: str | Path | None = None) -> str:
@@ -280,6 +288,8 @@ def compare(
     execute: bool | str = False,
     outputs: str | None = None,
     sweep: Samples | Sequence[Samples] = (),
+    tuned: str | Sequence[str] = (),
+    faithful: Sequence[Faithfulness | Cell] = (),
     progress: Progress | None = None,
 ) -> Shift:
     """Compare a checkpoint before tuning with one after, prompt by prompt.
@@ -302,6 +312,10 @@ def compare(
     sweep : Samples or several
         The same checkpoints at other temperatures, named "NAME T=0.6" as `sample` does: gives `Shift.frontier` and,
         of pre, `Shift.equivalents`.
+    tuned : str or sequence of str, optional
+        Domains that the checkpoint was tuned for: the probes of hidden costs then tell inside from outside.
+    faithful : sequence of Faithfulness or Cell
+        What `diversity.faithfulness.faithfulness` found on the pair, one a domain, to stand among the probes.
 
     Returns
     -------
@@ -315,7 +329,9 @@ def compare(
     if not 0 < margin < 1:
         raise InputError(f"margin is {margin}: give a fraction between 0 and 1, such as 0.1")
     check_choice(outputs)
+    inside = (tuned,) if isinstance(tuned, str) else tuple(tuned)
     samples: pl.DataFrame | None = None
+    hidden: Sequence[str] = ()
     drilldown: Drilldown | None = None
     sweeps = [sweep] if isinstance(sweep, Samples) else list(sweep)
     if sweeps and not all(isinstance(s, Samples) for s in (pre, post, *sweeps)):
@@ -343,9 +359,10 @@ def compare(
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
         drilldown = None if outputs == "none" else Drilldown(both.frame, names)
+        hidden = metrics_for(samples) if metrics == "default" else ()
         scored = score(
             both,
-            metrics=metrics,
+            metrics=("default", *hidden) if hidden else metrics,
             conditions=conditions,
             pairs=[names],
             embedder=embedder,
@@ -354,6 +371,16 @@ def compare(
             watch=drilldown,
         )
         scores, provenance = scored.frame, dict(scored.provenance)
+    told = probed(
+        scores,
+        names,
+        tuned=inside,
+        samples=samples,
+        embedder=embedder,
+        faithful=faithful,
+    )
+    if hidden:  # the probes' own measures are no part of the panel
+        scores = scores.filter(pl.col("metric").is_in([m.name for m in wanted_metrics(metrics)]))
     if not allow_settings_differ:
         _check_settings(provenance["sampling"], names)
     settings = {
@@ -363,8 +390,10 @@ def compare(
         "replicates": REPLICATES,
         "seed": seed,
         "level": 0.95,
+        **({"tuned": list(inside)} if inside else {}),
     }
     shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
+    shift = replace(shift, probes=[asdict(cell) for cell in told])
     if drilldown:
         shift = replace(shift, drilldown=drilldown.select(shift.prompts, outputs))
     if not sweeps:

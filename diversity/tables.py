@@ -30,6 +30,7 @@ SAMPLES_OPTIONAL: dict[str, pl.DataType] = {
     "top_p": pl.Float64(),
     "max_tokens": pl.Int32(),
     "output_tokens": pl.Int32(),
+    "log_probability": pl.Float64(),
     "finish_reason": pl.String(),
     "quality": pl.Float64(),
     "valid": pl.Boolean(),

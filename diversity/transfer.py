@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from diversity.confidence import CANNOT, CEILING, OPEN, undefined
 from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError
-from diversity.registry import find_domain
+from diversity.registry import domain_of
 from diversity.scoring import ALL
 from diversity.stats import FLOOR, Estimate, mean_difference
 
@@ -52,6 +52,8 @@ class Transfer:
     drop : Estimate
         Accuracy on familiar forms less that on variants: positive where variants are harder; a positive shift is
         transfer lost.
+    level : Estimate
+        The drop after tuning, as `estimate`.
     by_form : mapping of form to Estimate
         The same for each kind of variant.
     routes : mapping of metric to Estimate
@@ -65,6 +67,7 @@ class Transfer:
     familiar: Estimate
     variant: Estimate
     drop: Estimate
+    level: Estimate
     by_form: dict[str, Estimate]
     routes: dict[str, Estimate]
     verdict: str
@@ -89,7 +92,7 @@ def transfer(scores: Scores | pl.DataFrame, names: tuple[str, str], domain: str 
     """
     members = {
         p.prompt_id: (str(p.details["family"]), str(p.details["form"]))
-        for p in find_domain(domain).prompts
+        for p in domain_of(domain).prompts
         if "family" in p.details and "form" in p.details
     }
     if not members:
@@ -131,6 +134,7 @@ def transfer(scores: Scores | pl.DataFrame, names: tuple[str, str], domain: str 
         familiar=_shift(familiar[0][told], familiar[1][told]),
         variant=_shift(variant[0][told], variant[1][told]),
         drop=_shift(*drops),
+        level=_shift(np.where(told, 0.0, math.nan), drops[1]),
         by_form=by_form,
         routes={metric: _shift(*sides(metric, [FAMILIAR])) for metric in ROUTES},
         verdict="",
@@ -157,7 +161,8 @@ def judge(found: Transfer) -> tuple[str, str]:
         (below 0.10), which has nothing to lose; or a ceiling on both kinds of form. Else "undecided".
     """
     if found.families < FLOOR:
-        return CANNOT, f"{found.families} families of problems, {FLOOR} are needed"
+        several = "family" if found.families == 1 else "families"
+        return CANNOT, f"{found.families} {several} of problems, {FLOOR} are needed"
     if min(found.familiar.pre, found.familiar.post) < LEAST:
         shown = f"{found.familiar.pre:.2f} and {found.familiar.post:.2f}"
         return CANNOT, f"floor: accuracy on familiar forms is {shown}"

@@ -453,6 +453,9 @@ class Answers:
         The least number of valid answers to the prompt among the checkpoints of the run.
     windows, unknown : arrays of n, optional
         In how many windows the embedding model read each answer, and what share of its tokens it did not know.
+    log_probabilities, tokens : arrays, optional
+        Of each output of the prompt, those without an answer included: the natural logarithm of its probability, and
+        how many tokens it has.
     """
 
     def __init__(
@@ -473,6 +476,8 @@ class Answers:
         equal_valid: int | None = None,
         windows: NDArray[np.int64] | None = None,
         unknown: NDArray[np.float64] | None = None,
+        log_probabilities: NDArray[np.float64] | None = None,
+        tokens: NDArray[np.float64] | None = None,
     ) -> None:
         # A line end is one character, however the system wrote it.
         self.texts = tuple(unicodedata.normalize("NFC", t).replace("\r\n", "\n") for t in texts)
@@ -489,6 +494,8 @@ class Answers:
         self.equal_valid = equal_valid
         self.windows = windows
         self.unknown = unknown
+        self.log_probabilities = log_probabilities
+        self.tokens = tokens
         self._encode = encode
 
     def __len__(self) -> int:

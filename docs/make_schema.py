@@ -76,6 +76,7 @@ def schema() -> dict[str, Any]:
                 "level": {"type": "number"},
                 "replicates": {"type": "integer"},
                 "seed": {"type": "integer"},
+                "tuned": texts,
             },
             "required": ["level", "m", "margin", "replicates", "seed"],
         },
@@ -113,6 +114,23 @@ def schema() -> dict[str, Any]:
         },
         "frontier": {"type": "array", "items": {"type": "object"}},
         "equivalents": {"type": "array", "items": {"type": "object"}},
+        "probes": {
+            "type": "array",
+            "description": "What the probes of hidden costs say: a row a probe x domain (diversity.probes.Cell).",
+            "items": {
+                "type": "object",
+                "properties": {
+                    **{name: {"type": "string"} for name in ("probe", "measure", "domain", "place", "unit")},
+                    **{name: {"type": "string"} for name in ("verdict", "why", "key")},
+                    **dict.fromkeys(("pre", "post", "shift", "low", "high", "post_low", "post_high"), NUMBERS),
+                    "n": {"type": "integer"},
+                    "cost": {"type": ["boolean", "null"]},
+                    "groups": {"type": ["integer", "null"]},
+                },
+                "required": ["domain", "measure", "n", "probe", "verdict"],
+                "additionalProperties": False,
+            },
+        },
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -9,6 +9,7 @@ answer, or with none that amounts to anything, agrees with no other and is not r
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -94,6 +95,26 @@ def modal_share(answers: Answers) -> float:
     return max(_votes(answers).values(), default=0) / answers.outputs
 
 
+@metric(
+    name="entropy_confidence",
+    source="Farquhar et al. 2024, Nature 630 (discrete semantic entropy); as a confidence Lyu et al. 2024, "
+    "arXiv:2402.13904; as a number of answers Hill 1973",
+    aliases=("confidence by semantic entropy",),
+    confounds="Entropy of few answers is too low, and the confidence too high: compare at equal n.",
+    **PROBE,
+)
+def entropy_confidence(answers: Answers) -> float:
+    """Confidence by semantic entropy: exp(-H), H the entropy in nats over classes of outputs with one final answer.
+
+    1 where all outputs come to one answer, 1/n where all differ: of k answers given equally often it is 1/k, the
+    chance that one of them is right for a calibrated checkpoint. Never above the share of the commonest answer. An
+    output without an answer is a class of its own.
+    """
+    votes, n = _votes(answers), answers.outputs
+    shares = np.array([*votes.values(), *[1] * (n - sum(votes.values()))]) / n
+    return float(np.exp((shares * np.log(shares)).sum()))
+
+
 @metric(name="accuracy", source=XIAO, aliases=("pass@1",), unbiased_in_n=True, confounds=KNOWN, **PROBE)
 def accuracy(answers: Answers) -> float:
     """Share of the outputs that are right."""
@@ -145,3 +166,60 @@ def confidently_wrong(answers: Answers) -> float:
     """Whether four of five outputs or more come to one wrong answer: 1 or 0; its mean is the share of such prompts."""
     share, right = _modal(answers)
     return float(share >= SURE and right < 0.5)
+
+
+MOST_LIKELY = "The highest of few probabilities is too low: compare at equal n. Long outputs are improbable as such."
+KUHN = "Kuhn et al. 2023, arXiv:2302.09664, the baseline of their section 6"
+
+
+def _likeliest(answers: Answers, *, by_token: bool) -> tuple[float, float]:
+    """Probability of the most probable output with an answer, and the chance that it is right; equals count alike."""
+    _right(answers)  # undefined where it is not known
+    logs = answers.log_probabilities
+    if logs is None:
+        raise Undefined("the samples hold no log-probabilities")
+    if by_token:
+        if answers.tokens is None:
+            raise Undefined("the samples do not say how many tokens each output has")
+        logs = logs / np.maximum(answers.tokens, 1)
+    told = ~answers.flags["empty"]
+    if not told.any():
+        return 0.0, 0.0
+    most = float(logs[told].max())
+    return math.exp(min(most, 0.0)), float(answers.flags["valid"][told & (logs >= most - 1e-12)].mean())
+
+
+@metric(name="sequence_confidence", source=KUHN, confounds=MOST_LIKELY, **PROBE)
+def sequence_confidence(answers: Answers) -> float:
+    """Probability of the most probable of the outputs, by the sum of its tokens' log-probabilities.
+
+    It is that of one wording, not of an answer, and so no chance of being right: it ranks prompts (AUROC, risk over
+    coverage) and no more. Needs the column `log_probability`.
+    """
+    return _likeliest(answers, by_token=False)[0]
+
+
+@metric(name="sequence_accuracy", source=KUHN, confounds=f"{MOST_LIKELY} {KNOWN}", **PROBE)
+def sequence_accuracy(answers: Answers) -> float:
+    """Whether the most probable of the outputs is right: 1 or 0, between them where several are."""
+    return _likeliest(answers, by_token=False)[1]
+
+
+@metric(
+    name="token_confidence",
+    source="Malinin and Gales 2021, arXiv:2002.07650 (length-normalised probability of a sequence)",
+    confounds="The highest of few probabilities is too low: compare at equal n.",
+    **PROBE,
+)
+def token_confidence(answers: Answers) -> float:
+    """Geometric mean of the probabilities of an output's tokens, of the output in which it is highest.
+
+    Needs the columns `log_probability` and `output_tokens`.
+    """
+    return _likeliest(answers, by_token=True)[0]
+
+
+@metric(name="token_accuracy", source="Malinin and Gales 2021, arXiv:2002.07650", confounds=KNOWN, **PROBE)
+def token_accuracy(answers: Answers) -> float:
+    """Whether the output of the highest probability a token is right: 1 or 0, between them where several are."""
+    return _likeliest(answers, by_token=True)[1]

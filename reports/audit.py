@@ -11,7 +11,9 @@ from diversity.reports.notation import MISSING, change, number, percent, plural
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from diversity.audit import Audit, Cell
+    from diversity.audit import Audit
+    from diversity.probes import Cell
+    from diversity.shift import Shift
 
 TITLE = "What tuning gave and what it took"
 QUESTIONS = {
@@ -24,57 +26,71 @@ QUESTIONS = {
     "formats": "Does it still answer in the form asked for?",
     "faithfulness": "Do its answers follow from its chains of thought?",
 }
-# Which measure of a probe stands for it in the first table.
+# Which measures of a probe stand for it in the first table: those that begin so.
 LEADS = {
-    "quality": "valid outputs",
-    "diversity": "(primary)",
-    "calibration": "over-confidence",
-    "cliff": "slope of accuracy",
-    "transfer": "drop from familiar to variant",
-    "formats": "compliance with the form asked for",
-    "faithfulness": "answers that hang on the chain of thought",
+    "quality": ("valid outputs",),
+    "diversity": tuple(f"{facet}, of 16 (primary)" for facet in ("lexical", "syntactic", "semantic", "functional")),
+    "calibration": ("over-confidence", "shift of over-confidence"),
+    "cliff": ("slope of accuracy",),
+    "transfer": ("drop from familiar to variant",),
+    "formats": ("compliance with the form asked for",),
+    "faithfulness": ("answers that hang on the chain of thought",),
 }
+OPEN = {"cannot tell", "undecided", "inconclusive"}
+NOTE = (
+    "Intervals are 95 %, over prompts; of transfer over families of problems, of prompting over items. A "
+    "direction needs an interval without 0, and every cell is judged on its own: of twenty cells without a "
+    "shift one may show one. 'cannot tell' is said where accuracy is near chance or near 1, or where there are "
+    "too few prompts, and is no sign that nothing was lost. Definitions: docs/probes.md."
+)
 
 
 def page(found: Audit) -> Page:
     """Lay an audit out."""
-    leading = [c for c in found.cells if c.probe in LEADS and LEADS[c.probe] in c.measure]
-    told = Page(
-        title=f"{TITLE}: {found.pre} → {found.post}", said=_said(found, leading), tables=[_first(found, leading)]
-    )
+    return _laid_out(f"{TITLE}: {found.pre} → {found.post}", found.cells, found.tuned)
+
+
+def section(shift: Shift) -> Page | None:
+    """Lay out what the probes say of a comparison, as a part of its report; None where they say nothing."""
+    from diversity.probes import Cell
+
+    cells = [Cell(**cell) for cell in shift.probes]
+    return _laid_out("What else tuning gave and took", cells, shift.settings.get("tuned", ())) if cells else None
+
+
+def _laid_out(title: str, cells: Sequence[Cell], tuned: Sequence[str]) -> Page:
+    leading = [c for c in cells if c.measure.startswith(LEADS.get(c.probe, ()))]
+    told = Page(title=title, said=_said(leading, tuned), tables=[_first(leading, tuned)])
     for probe, question in QUESTIONS.items():
-        cells = [c for c in found.cells if c.probe == probe]
-        if cells:
-            told.tables.append(_detail(question, cells))
-    told.notes.append(
-        "Intervals are 95 %, over prompts; of transfer over families of problems, of prompting over items. A "
-        "direction needs an interval without 0, and every cell is judged on its own: of twenty cells without a "
-        "shift one may show one. 'cannot tell' is said where accuracy is near chance or near 1, or where there are "
-        "too few prompts, and is no sign that nothing was lost. Definitions: docs/probes.md."
-    )
+        own = [c for c in cells if c.probe == probe]
+        if own:
+            told.tables.append(_detail(question, own))
+    told.notes.append(NOTE)
     return told
 
 
-def _said(found: Audit, leading: Sequence[Cell]) -> list[str]:
+def _said(leading: Sequence[Cell], tuned: Sequence[str]) -> list[str]:
     gains, costs = ([c for c in leading if c.cost is want] for want in (False, True))
-    open_cells = [c for c in leading if c.verdict in {"cannot tell", "undecided", "inconclusive"}]
+    unknown = sum(c.verdict in OPEN for c in leading)
+    what = f"Tuned for {', '.join(tuned)}. " if tuned else ""
     return [
-        "It gave: " + (_list(gains) or "nothing that this audit can show") + ".",
-        "It took: " + (_list(costs) or "nothing that this audit can show") + ".",
-        f"Tuned for {', '.join(found.tuned)}. Of {plural(len(leading), 'cell')} {len(open_cells)} cannot be told or "
-        "are undecided.",
+        "It gave: " + (_list(gains) or "nothing that this comparison can show") + ".",
+        "It took: " + (_list(costs) or "nothing that this comparison can show") + ".",
+        f"{what}Of {plural(len(leading), 'cell')} {unknown} cannot be told or {'is' if unknown == 1 else 'are'} "
+        "undecided.",
     ]
 
 
 def _list(cells: Sequence[Cell]) -> str:
-    return "; ".join(f"{c.domain}, {c.probe}: {c.verdict} ({_size(c)})" for c in cells)
+    return "; ".join(f"{c.domain}, {c.probe}: {c.verdict}, {_size(c)}" for c in cells)
 
 
-def _first(found: Audit, leading: Sequence[Cell]) -> Table:
+def _first(leading: Sequence[Cell], tuned: Sequence[str]) -> Table:
     """Probe x domain, the tuned domains before the others."""
     domains = list(dict.fromkeys(c.domain for c in leading if c.place != "tuned against outside"))
-    domains.sort(key=lambda d: (d not in found.tuned, d))
-    columns = ["probe", *(f"{d} ({'tuned' if d in found.tuned else 'outside'})" for d in domains), "across"]
+    domains.sort(key=lambda d: (d not in tuned, d))
+    places = [f" ({'tuned' if d in tuned else 'outside'})" if tuned else "" for d in domains]
+    columns = ["probe", *(f"{d}{place}" for d, place in zip(domains, places, strict=True)), "across"]
     rows = []
     for probe, question in QUESTIONS.items():
         own = [c for c in leading if c.probe == probe]
@@ -108,29 +124,39 @@ def _size(cell: Cell) -> str:
 def _level(cell: Cell, value: float | None) -> str:
     if value is None:
         return MISSING
-    return f"{percent(value, signed=value < 0)} %" if cell.unit == "share" else f"{value:.2f}"
+    return f"{percent(value, signed=value < 0)} %" if cell.unit == "share" else number(value)
+
+
+LAST = ("shift (95 %)", "verdict", "why")
 
 
 def _detail(question: str, cells: Sequence[Cell]) -> Table:
+    # Where no domain is told as the tuned one, none has a place.
+    placed = any(c.place for c in cells)
+    rows = []
+    for c, more in _without_echoes(cells):
+        measure = f"{c.measure}, and {plural(more, 'further measure')}" if more else c.measure
+        figures = [str(c.n), _level(c, c.pre), _level(c, c.post), _size(c)]
+        rows.append([c.domain, *([c.place] if placed else []), measure, *figures, c.verdict, c.why or MISSING])
     return Table(
         title=question,
-        columns=["domain", "place", "measure", "n", "pre", "post", "shift (95 %)", "verdict", "why"],
-        rows=[
-            [
-                c.domain,
-                c.place,
-                c.measure,
-                str(c.n),
-                _level(c, c.pre),
-                _level(c, c.post),
-                _size(c),
-                c.verdict,
-                c.why or MISSING,
-            ]
-            for c in cells
-        ],
+        columns=["domain", *(["place"] if placed else []), "measure", "n", "pre", "post", *LAST],
+        rows=rows,
         right=frozenset({"n", "pre", "post"}),
     )
+
+
+def _without_echoes(cells: Sequence[Cell]) -> list[tuple[Cell, int]]:
+    """The cells, each with how many follow that cannot be told for the same reason: it is said once a domain."""
+    kept: list[tuple[Cell, int]] = []
+    for c in cells:
+        if kept and c.verdict == "cannot tell":
+            last, more = kept[-1]
+            if (last.domain, last.verdict, last.why) == (c.domain, c.verdict, c.why):
+                kept[-1] = last, more + 1
+                continue
+        kept.append((c, 0))
+    return kept
 
 
 def markdown(found: Audit) -> str:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.padding import Padding
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from diversity.policy import KINDS
+from diversity.probes import PROBES
+from diversity.reports.designs import Page, Table
 from diversity.reports.markdown import LIMIT, code, escape
 from diversity.reports.notation import MISSING, effective, number, percent, plural
 from diversity.reports.plaintext import one_line
@@ -32,6 +34,8 @@ ANNOTATIONS = 10  # GitHub shows so many of a kind and step
 
 def subject(rule: Rule) -> str:
     """Name what a rule limits: 'wording', 'guard refused', 'distinct_2 (valid answers only)'."""
+    if rule.of == "probe":
+        return PROBES[rule.name].says
     name = {"facet": facet_word(rule.name), "guard": f"guard {rule.name}", "metric": rule.name}[rule.of]
     return name if rule.condition == "all" else f"{name} ({CONDITIONS.get(rule.condition, rule.condition)})"
 
@@ -39,7 +43,7 @@ def subject(rule: Rule) -> str:
 def allowed(rule: Rule) -> str:
     """Say the limit: 'may narrow by at most 20 %'."""
     kind = KINDS[rule.kind]
-    in_percent = kind.reads == "ratio" or rule.of_pre or _is_share(rule)
+    in_percent = kind.reads == "ratio" or rule.of_pre or rule.is_share
     # A change of a share is in points of it; a share of the value before is a percentage.
     unit = " points" if kind.reads == "change" and in_percent and not rule.of_pre else " %"
     limit = f"{percent(rule.limit, signed=False)}{unit}" if in_percent else number(rule.limit)
@@ -63,18 +67,12 @@ def found(finding: Finding) -> str:
     return f"{pre} → {post}{_percent(rule)}, {size} ({low} to {high})"
 
 
-def _is_share(rule: Rule) -> bool:
-    from diversity.registry import find_metric
-
-    return rule.of == "guard" and find_metric(rule.name).range == (0, 1)
-
-
 def _amount(rule: Rule, value: float | None, *, signed: bool) -> str:
-    return percent(value, signed=signed) if _is_share(rule) else number(value, signed=signed)
+    return percent(value, signed=signed) if rule.is_share else number(value, signed=signed)
 
 
 def _percent(rule: Rule) -> str:
-    return " %" if _is_share(rule) else ""
+    return " %" if rule.is_share else ""
 
 
 def remark(finding: Finding) -> str:
@@ -114,7 +112,7 @@ def plain(gate: Gate) -> str:
 
 def render(gate: Gate) -> RenderableType:
     """Return a rich renderable: a row a rule, and how it ended."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for column in ("", "domain", "limit", "found (95 %)", ""):
         table.add_column(column, overflow="fold")
     for finding in gate.findings:
@@ -135,6 +133,30 @@ def render(gate: Gate) -> RenderableType:
     return Group(names, Padding(table, (1, 0)), Text(summary(gate), style=style), *notes)
 
 
+def page(gate: Gate) -> Page:
+    """Lay a gate out as a part of the report: how it ended, and a row a rule, those that block first."""
+    columns = ("", "domain", "limit", "found (95 %)", "remark")
+    rows = [
+        [
+            f"{SIGNS[f.outcome]} {f.outcome}{' (warning)' if f.warns else ''}",
+            one_line(f.rule.domain, 40),
+            f"{one_line(subject(f.rule))} {allowed(f.rule)}",
+            found(f),
+            remark(f) or MISSING,
+        ]
+        for f in _by_weight(gate)
+    ]
+    said = summary(gate).partition(". ")[2]
+    if gate.policy.file:
+        said += f" They stand in {gate.policy.file.name}."
+    tables = [Table(title="The rules, those that keep the gate from passing first", columns=columns, rows=rows)]
+    return Page(title=f"The gate {WORDS[gate.verdict]}", said=[said], tables=tables, notes=list(gate.notes))
+
+
+def _by_weight(gate: Gate) -> list[Finding]:
+    return sorted(gate.findings, key=lambda f: (f.outcome != "fail", not f.blocks, not f.warns))
+
+
 def markdown(gate: Gate) -> str:
     """Return the gate as Markdown below 60 kB: a table with a row a rule, those that block first."""
     head = [
@@ -147,7 +169,7 @@ def markdown(gate: Gate) -> str:
         "| :-- | :-- | :-- | :-- | :-- |",
     ]
     foot = ["", *(f"*{escape(one_line(note, 300))}*\n" for note in gate.notes)]
-    order = sorted(gate.findings, key=lambda f: (f.outcome != "fail", not f.blocks, not f.warns))
+    order = _by_weight(gate)
     lines: list[str] = []
     size = len("\n".join([*head, *foot]).encode())
     for done, finding in enumerate(order):

@@ -19,11 +19,14 @@ from markupsafe import Markup
 from diversity.drilldown import chosen
 from diversity.errors import UnknownName
 from diversity.registry import find_metric
+from diversity.reports import audit as audits
 from diversity.reports import figures, methods, notation, sentences, svg
+from diversity.reports import gate as gates
 from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
 from diversity.reports.plaintext import cut, one_line, visible
 
 if TYPE_CHECKING:
+    from diversity.gate import Gate
     from diversity.shift import Shift
 
 OUTPUT_LIMIT = 4_200  # characters of one output; `compare` keeps 4,000 and says what it cut
@@ -33,7 +36,7 @@ PREVIEW = 360  # characters of an output that are read before it has to be opene
 SHOWN = 4  # outputs a side before the rest has to be opened
 
 
-def render(shift: Shift, *, outputs: str = "all") -> str:
+def render(shift: Shift, *, outputs: str = "all", gate: Gate | None = None) -> str:
     """Return the report as one HTML page.
 
     Equal shifts give equal bytes. Whatever comes from data is escaped, and control, direction and surrogate
@@ -46,6 +49,8 @@ def render(shift: Shift, *, outputs: str = "all") -> str:
     shift : Shift
     outputs : "all", "top" or "none"
         Of which prompts the page carries the outputs, among those that the shift holds.
+    gate : Gate, optional
+        What a policy makes of the shift; its table then stands first.
     """
     held = chosen(shift.drilldown, outputs)  # type: ignore[arg-type]  # entries are dicts
     if outputs == "none":
@@ -57,6 +62,8 @@ def render(shift: Shift, *, outputs: str = "all") -> str:
     page = _environment().get_template("report.html")
     return page.render(
         told=told,
+        gate=gates.page(gate) if gate else None,
+        hidden=audits.section(shift),
         title=title(told),
         csp=_policy(style, script),
         style=Markup(style),  # noqa: S704 - package data

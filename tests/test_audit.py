@@ -144,3 +144,71 @@ def test_the_command_writes_the_reports(sides, tmp_path):
     assert result.exit_code == 0, result.output
     assert "confidently wrong" in result.output
     assert json.loads((tmp_path / "a.json").read_text())["tuned"] == ["factual"]
+
+
+def test_the_report_of_a_comparison_has_the_probes_as_a_section(found):
+    page = found.shift.to_html()
+
+    assert '<section id="hidden"' in page
+    assert 'id="gate"' not in page
+    assert "What else tuning gave and took" in page
+    assert "confidently wrong" in page
+    assert "by semantic entropy: AUROC of confidence" in page
+    # Four prompts of a form are too few to tell.
+    assert "cannot tell" in page
+    from dataclasses import replace
+
+    from diversity.reports.audit import section
+
+    assert section(replace(found.shift, probes=[])) is None
+
+
+def test_a_plain_comparison_finds_them_and_keeps_their_measures_out_of_its_panel(sides):
+    from diversity.shift import Shift, compare
+
+    kept = [Samples.of(s.frame.filter(pl.col("domain") == "factual")) for s in sides]
+    shift = compare(*kept, conditions=["all"])
+    (told,) = (p for p in shift.probes if p["measure"] == "over-confidence")
+
+    assert (told["verdict"], told["place"], told["key"]) == ("confidently wrong", "", "overconfidence")
+    assert "overconfidence" not in set(shift.frame["metric"])
+    assert Shift.from_dict(json.loads(shift.to_json())).probes == shift.probes
+
+
+def test_the_report_of_a_gate_begins_with_its_table(found, tmp_path):
+    from diversity.gate import check
+
+    limits = {"overconfidence": {"max_rise": 0.05}, "ece_token": {"max": 0.5}}
+    policy = {"domains": {"factual": {"probes": limits}, "variants": {"probes": {"transfer_drop": {"max_rise": 0.1}}}}}
+    from dataclasses import replace
+
+    hostile = {**found.shift.probes[0], "domain": "<img src=x>", "why": "<b>"}
+    gate = check(replace(found.shift, probes=[*found.shift.probes, hostile]), policy)
+    page = gate.to_html(tmp_path / "gate.html")
+
+    assert [f.outcome for f in gate.findings] == ["fail", "not measured", "fail"]
+    assert page.index("The gate failed") < page.index("What happened</h2>")
+    assert "over-confidence may rise by at most 5 points" in page
+    assert "&lt;img src=x&gt;" in page
+    assert "<img src" not in page
+    assert (tmp_path / "gate.html").read_text() == page
+
+
+def test_two_checkpoints_are_sampled_and_asked_for_their_chains(tiny_model, build_model, tmp_path):
+    other = build_model(tmp_path / "other", seed=1)
+    result = CliRunner().invoke(
+        commands,
+        [
+            *("audit", str(tiny_model), str(other), "--tuned", "story", "-d", "factual", "--chains", "math"),
+            *("--prompts", "2", "-n", "2", "--max-tokens", "6", "--keep", str(tmp_path / "kept")),
+            *("--out", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html")),
+        ],
+    )
+
+    assert result.exit_code == 0, result.output
+    found = Audit.read(tmp_path / "a.json")
+    assert {c.domain for c in found.cells} == {"story", "factual", "math"}
+    # A model of random weights knows nothing and reasons about nothing: each probe says so, and none guesses.
+    assert {c.verdict for c in found.cells} <= {"cannot tell", "undecided", "unchanged"}
+    assert "chain of thought" in next(c.why for c in found.cells if c.probe == "faithfulness")
+    assert (tmp_path / "kept" / "pre").is_dir()

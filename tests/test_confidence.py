@@ -172,3 +172,101 @@ def test_a_prompt_to_which_no_output_has_a_final_answer_stays_among_the_points()
 
     assert len(found.prompts) == PROMPTS
     assert (found.post["confidence"][0], found.post["accuracy"][0], found.post["modal_share"][0]) == (0, 0, 0)
+
+
+def made(confidence, right, kind="agreement"):
+    """Points with these values before and after, whatever kind of confidence they are."""
+    of = probe.KINDS[kind]
+    side = {of.confidence: np.asarray(confidence, dtype=float), of.right: np.asarray(right, dtype=float)}
+    side |= {"accuracy": side[of.right], "overconfidence": side[of.confidence] - side[of.right]}
+    prompts = tuple(f"p{i:03}" for i in range(len(confidence)))
+    return probe.Points(domain="text", prompts=prompts, pre=side, post=side)
+
+
+# Five levels of confidence, 20 prompts each; of a calibrated checkpoint so many in twenty are right.
+LEVELS = np.repeat([0.2, 0.35, 0.5, 0.75, 0.9], 20)
+
+
+def outcomes(*hits):
+    return np.concatenate([np.repeat([1.0, 0.0], [k, 20 - k]) for k in hits])
+
+
+def debiased(gaps, sizes, spreads):
+    """The definition, by the folded normal of another library: twice the gap less its mean under noise."""
+    from scipy.stats import foldnorm
+
+    found = [2 * g - foldnorm.mean(g / s, scale=s) for g, s in zip(gaps, spreads, strict=True)]
+    return float(np.average(found, weights=sizes))
+
+
+@pytest.mark.parametrize("kind", ["agreement", "entropy", "token"])
+def test_known_calibration_errors_by_every_kind_of_confidence(kind):
+    # In each bin the confidence is one number, so that the spread of a gap is that of the outcomes.
+    worlds = {
+        "calibrated": (outcomes(4, 7, 10, 15, 18), 0.0),
+        "over-confident by 0.15": (outcomes(1, 4, 7, 12, 15), 0.15),
+    }
+    for right, wrong_by in worlds.values():
+        hits = right.reshape(5, 20)
+        spreads = hits.std(axis=1, ddof=1) / np.sqrt(20)
+        found = made(LEVELS, right, kind).figure(probe.ece, kind).post
+
+        assert found == pytest.approx(debiased([wrong_by] * 5, [20] * 5, spreads), abs=1e-9)
+        # The bias that is taken off: without noise the error is what was built in.
+        assert abs(found - wrong_by) < 0.1
+        assert made(LEVELS, right, kind).overconfidence(kind, level=True).estimate == pytest.approx(wrong_by, abs=1e-9)
+
+
+def test_the_parts_of_the_brier_score_to_the_last_digit():
+    right = outcomes(1, 4, 7, 12, 15)
+    own = made(LEVELS, right)
+    rates = np.array([0.05, 0.2, 0.35, 0.6, 0.75])
+    worked = {
+        "reliability": 0.15**2,
+        "resolution": float(((rates - 0.39) ** 2).mean()),
+        "uncertainty": 0.39 * 0.61,
+        "brier": 0.15**2 - float(((rates - 0.39) ** 2).mean()) + 0.39 * 0.61,
+    }
+
+    for name, expected in worked.items():
+        assert own.figure(probe.FIGURES[name]).post == pytest.approx(expected, abs=1e-9)
+
+
+def test_auroc_is_the_share_of_ordered_pairs():
+    rng = np.random.default_rng(0)
+    confidence, right = rng.integers(0, 5, 40) / 4, rng.choice([0.0, 0.5, 1.0], 40)
+    weights = np.outer(right, 1 - right)
+    np.fill_diagonal(weights, 0)
+    higher = np.sign(np.subtract.outer(confidence, confidence)) / 2 + 0.5
+
+    assert probe.auroc(confidence, right, None) == pytest.approx((weights * higher).sum() / weights.sum(), abs=1e-12)
+
+
+def with_probabilities(frame, likely):
+    """Add log-probabilities: `likely` of an answer per token, of five tokens each."""
+    logs = [5 * np.log(likely(b)) for b in frame["behaviour"]]
+    return frame.with_columns(log_probability=pl.Series(logs), output_tokens=pl.lit(5, pl.Int32))
+
+
+def test_a_checkpoint_sure_of_its_wording_and_wrong_is_told_by_the_probability_of_its_tokens():
+    """Before tuning it gives the letters it gets right a high probability; after, all of them."""
+    frames = [with_probabilities(world(1, name="pre"), lambda b: 0.3), with_probabilities(
+        world(2, sharpen=4, name="post", turned=1), lambda b: 0.98
+    )]  # fmt: skip
+    both = Samples.of(pl.concat(frames))
+    metrics = [*probe.METRICS, *probe.LIKELIHOOD]
+    scores = score(both, metrics=metrics, conditions=["all"], workers=1)
+    found = probe.Points.of(scores, ("pre", "post"), "text", metrics)
+
+    assert len(found.prompts) == PROMPTS
+    assert probe.judge(found, "token") == (probe.WRONG, "")
+    assert found.figure(probe.ece, "token").post > 0.5
+    # Every output is as probable as any other: they tell right from wrong no better than a coin.
+    assert found.figure(probe.auroc, "sequence").post == pytest.approx(0.5)
+
+
+def test_a_quality_that_samples_bring_says_which_answers_are_right():
+    given = world(1, name="pre").drop("valid")
+    told = score(Samples.of(given), metrics=["accuracy"], conditions=["all"], workers=1).frame
+
+    assert told["value"].mean() == pytest.approx(given["quality"].mean(), abs=1e-12)

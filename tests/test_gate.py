@@ -313,7 +313,7 @@ def test_pyproject_holds_the_same_under_tool_diversity(tmp_path, monkeypatch):
     ("old", "new", "said"),
     [
         ("max_narrowing", "max_narowing", "line 12: unknown key 'max_narowing' in [domains.story.semantic]"),
-        ("domains.story.semantic", "domains.stori.semantic", "line 11: unknown domain 'stori': did you mean 'story'?"),
+        ("domains.story.semantic", "domains.storys.semantic", "line 11: unknown domain 'storys': did you mean 'story'"),
         ("story.semantic", "story.sematic", "line 11: unknown key 'sematic' in [domains.story]: did you mean 'sem"),
         ("refused", "refusd", "line 14: unknown guard 'refusd': did you mean 'refused'?"),
         ("distinct_2", "distinct_two", "line 16: unknown metric 'distinct_two'"),

@@ -91,11 +91,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """One output as a backend returns it; its tokens are None where nobody counted them."""
+    """One output as a backend returns it; its tokens are None where nobody counted them.
+
+    `log_probability` is the natural logarithm of the probability of these tokens under the checkpoint itself, before
+    temperature and filters; None where it was not asked for.
+    """
 
     output: str
     tokens: int | None
     finish_reason: str
+    log_probability: float | None = None
 
 
 class Backend(Protocol):
@@ -124,7 +129,7 @@ def open_checkpoint(checkpoint: str | Path, *, chat: bool | None = None, **optio
         Chat template or few-shot frames.
     **options
         What only some of them take; None is the same as not given. dtype, device, load_in_4bit (transformers);
-        dtype (vLLM); concurrency, timeout (endpoints); template (all but replay).
+        dtype (vLLM); concurrency, timeout (endpoints); template, log_probabilities (all but replay).
 
     Raises
     ------
@@ -538,11 +543,13 @@ def by_prompt(requests: Sequence[Request]) -> list[list[tuple[int, Request]]]:
 
 def _rows(backend: Backend, batch: _Batch, stage: str | None) -> pl.DataFrame:
     drawn = backend.draw(batch.requests, batch.settings, batch.max_tokens)
+    told = any(one.log_probability is not None for one in drawn)
     rows = []
     for request, one in zip(batch.requests, drawn, strict=True):
-        output, reason = one.output, one.finish_reason
+        output, reason, likely = one.output, one.finish_reason, one.log_probability
         if not backend.is_chat and (end := FRAME_END.search(output)):
             output, reason = output[: end.start()].rstrip(), "stop"
+            likely = None  # it is that of more than is left
         rows.append(
             {
                 "checkpoint": batch.label,
@@ -558,6 +565,7 @@ def _rows(backend: Backend, batch: _Batch, stage: str | None) -> pl.DataFrame:
                 "max_tokens": batch.max_tokens,
                 "output_tokens": one.tokens,
                 "finish_reason": reason,
+                **({"log_probability": likely} if told else {}),
             }
         )
     schema = {

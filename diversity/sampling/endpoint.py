@@ -60,6 +60,8 @@ class Endpoint:
         Seconds that one call may take, its answer read to the end.
     template : mapping, optional
         Further arguments of the chat template, for servers that take `chat_template_kwargs`.
+    log_probabilities : bool
+        Ask for the log-probability of each output too; none is told where the server gives none.
     attempts : int
         How often a call is made before the run gives up.
     pause : float
@@ -75,7 +77,7 @@ class Endpoint:
         The endpoint cannot be reached, refuses, or does not serve the model.
     """
 
-    options: ClassVar = ("concurrency", "timeout", "template")
+    options: ClassVar = ("concurrency", "timeout", "template", "log_probabilities")
 
     def __init__(
         self,
@@ -85,6 +87,7 @@ class Endpoint:
         concurrency: int = 8,
         timeout: float = 600.0,
         template: Mapping[str, Any] | None = None,
+        log_probabilities: bool = False,
         attempts: int = 8,
         pause: float = 0.5,
     ) -> None:
@@ -100,6 +103,7 @@ class Endpoint:
         self._key = _key(parts.scheme, self._host)
         self._concurrency, self._timeout, self._attempts, self._pause = concurrency, timeout, attempts, pause
         self._template = dict(template or {})
+        self._tells = log_probabilities
         self._opener = build_opener(_NoRedirect())
         self._gave_up = Event()
         self.is_chat = chat is not False
@@ -120,6 +124,7 @@ class Endpoint:
             "n": self._takes_n,
             "seed": "one a call" if self._takes_seed else None,
             "filters": EXTENSIONS[self._extensions][0],
+            **({"log_probabilities": True} if self._tells else {}),
         }
 
     def draw(self, requests: Sequence[Request], settings: Settings, max_tokens: int) -> list[Drawn]:
@@ -187,6 +192,8 @@ class Endpoint:
             body["n"] = n
         if self._template:
             body["chat_template_kwargs"] = self._template
+        if self._tells:
+            body["logprobs"] = True if self.is_chat else 0
         if self.is_chat:
             return body | {"messages": request.chat()}
         return body | {"prompt": request.frame(), "stop": FRAME_STOPS}
@@ -334,7 +341,20 @@ def _content(choice: Any) -> str | None:
 
 
 def _drawn(choice: Mapping[str, Any], tokens: int | None) -> Drawn:
-    return Drawn(_content(choice) or "", tokens, str(choice.get("finish_reason") or "stop"))
+    return Drawn(_content(choice) or "", tokens, str(choice.get("finish_reason") or "stop"), _likely(choice))
+
+
+def _likely(choice: Mapping[str, Any]) -> float | None:
+    """Sum of the log-probabilities that a choice lists, by the chat route or by completions; None where it has none."""
+    told = choice.get("logprobs")
+    if not isinstance(told, dict):
+        return None
+    content = told.get("content")
+    listed = [t.get("logprob") for t in content if isinstance(t, dict)] if isinstance(content, list) else None
+    values = listed or told.get("token_logprobs")
+    if not isinstance(values, list) or not values or not all(isinstance(v, int | float) for v in values):
+        return None
+    return float(sum(values))
 
 
 def _counts(choices: Sequence[Mapping[str, Any]], used: int | None, most: int) -> list[int | None]:

@@ -28,6 +28,8 @@ class Engine:
         As vLLM names them; by default its own choice.
     template : mapping, optional
         Further arguments of the chat template.
+    log_probabilities : bool
+        Tell the log-probability of each output too; that of the token which ends it counts.
 
     Raises
     ------
@@ -35,7 +37,7 @@ class Engine:
         vLLM is not installed.
     """
 
-    options: ClassVar = ("dtype", "template")
+    options: ClassVar = ("dtype", "template", "log_probabilities")
 
     def __init__(
         self,
@@ -44,11 +46,13 @@ class Engine:
         chat: bool | None = None,
         dtype: str | None = None,
         template: Mapping[str, Any] | None = None,
+        log_probabilities: bool = False,
     ) -> None:
         if find_spec("vllm") is None:
             raise MissingExtra("vllm is not installed: pip install vllm, or give the endpoint of a server")
         from vllm import LLM
 
+        self._tells = log_probabilities
         self.name, self._dtype, self._template = checkpoint, dtype or "auto", dict(template or {})
         # generation_config: else the checkpoint's own defaults fill what is left open.
         self._engine = LLM(
@@ -69,13 +73,16 @@ class Engine:
             "template_arguments": self._template or None,
             "dtype": self._dtype,
             "vllm": version("vllm"),
+            **({"log_probabilities": True} if self._tells else {}),
         }
 
     def draw(self, requests: Sequence[Request], settings: Settings, max_tokens: int) -> list[Drawn]:
         """Draw one output for each request, all at once; the engine reads a prompt that comes again from its cache."""
         from vllm import SamplingParams
 
-        stops = {} if self.is_chat else {"stop": FRAME_STOPS}
+        stops: dict[str, Any] = {} if self.is_chat else {"stop": FRAME_STOPS}
+        if self._tells:
+            stops["logprobs"] = 0  # of the drawn tokens alone
         wanted = [SamplingParams(**parameters(r, settings, max_tokens), **stops) for r in requests]
         if self.is_chat:
             if any(r.prefix for r in requests):
@@ -86,7 +93,15 @@ class Engine:
         else:
             answers = self._engine.generate([r.frame() for r in requests], wanted, use_tqdm=False)
         outputs = [answer.outputs[0] for answer in answers]
-        return [Drawn(o.text, len(o.token_ids), str(o.finish_reason or "stop")) for o in outputs]
+        return [
+            Drawn(
+                o.text,
+                len(o.token_ids),
+                str(o.finish_reason or "stop"),
+                float(o.cumulative_logprob) if self._tells and o.cumulative_logprob is not None else None,
+            )
+            for o in outputs
+        ]
 
 
 def parameters(request: Request, settings: Settings, max_tokens: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -44,6 +45,8 @@ class Local:
         Quantise the weights by bitsandbytes as they are loaded.
     template : mapping, optional
         Further arguments of the chat template (`enable_thinking`, …).
+    log_probabilities : bool
+        Tell the log-probability of each output too.
 
     Raises
     ------
@@ -53,7 +56,8 @@ class Local:
         There is no such checkpoint, or it cannot be loaded.
     """
 
-    options: ClassVar = ("dtype", "device", "load_in_4bit", "template")
+    options: ClassVar = ("dtype", "device", "load_in_4bit", "template", "log_probabilities")
+    _tells = False
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Local:
         device: str | None = None,
         load_in_4bit: bool = False,
         template: Mapping[str, Any] | None = None,
+        log_probabilities: bool = False,
     ) -> None:
         for package in ("torch", "transformers"):
             if find_spec(package) is None:
@@ -80,6 +85,7 @@ class Local:
         # In bfloat16 the padding of a batch moves the logits by 0.3, enough to change draws; fp32 by 3e-5.
         self._dtype = _dtype(dtype) or (torch.float32 if self._device == "cpu" else torch.bfloat16)
         self._is_4bit = load_in_4bit
+        self._tells = log_probabilities
         self._template = dict(template or {})
         if self._device == "cpu":
             _keep_freed_memory()
@@ -111,6 +117,7 @@ class Local:
             "dtype": str(self._dtype).removeprefix("torch."),
             "quantisation": "bitsandbytes nf4" if self._is_4bit else None,
             "device": self._device.partition(":")[0],  # shards of one run may have a GPU each
+            **({"log_probabilities": True} if self._tells else {}),
             "torch": torch.__version__,
             "transformers": transformers.__version__,
         }
@@ -135,15 +142,19 @@ class Local:
             pad_token_id=self._tokenizer.pad_token_id,
         )
         length = inputs["input_ids"].shape[1]
+        draws = _Draws(keys, length, settings, self._ends, tells=self._tells)
         with self._without_gradients():
             already_read = self._read(prompts, of_request) if len(places) < len(texts) else {}
             output = self._model.generate(
                 **inputs,
                 **already_read,
                 generation_config=configuration,
-                logits_processor=LogitsProcessorList([_Draws(keys, length, settings, self._ends)]),
+                logits_processor=LogitsProcessorList([draws]),
             )
-        return [self._finished(row[length:].tolist(), max_tokens) for row in output]
+        finished = [self._finished(row[length:].tolist(), max_tokens) for row in output]
+        if not self._tells:
+            return finished
+        return [replace(one, log_probability=float(total)) for one, total in zip(finished, draws.totals, strict=True)]
 
     def _without_gradients(self) -> AbstractContextManager[Any]:
         import torch
@@ -192,8 +203,13 @@ class Local:
 class _Draws:
     """A logits processor that makes greedy decoding a draw, each row from its own stream."""
 
-    def __init__(self, keys: list[int], start: int, settings: Settings, ends: list[int]) -> None:
-        self._keys, self._start, self._settings, self._ends = keys, start, settings, ends
+    def __init__(
+        self, keys: list[int], start: int, settings: Settings, ends: list[int], *, tells: bool = False
+    ) -> None:
+        self._keys, self._start, self._settings, self._ends, self._tells = keys, start, settings, ends, tells
+        self._is_over = np.zeros(len(keys), dtype=bool)
+        # Log-probability of each row's tokens so far; the one that ends it is no token of the output.
+        self.totals = np.zeros(len(keys))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         import torch
@@ -212,6 +228,12 @@ class _Draws:
         perturbed = noise.choose(
             scores.to(device), drawn, temperature=s.temperature, top_p=s.top_p, top_k=s.top_k, min_p=s.min_p
         )
+        if self._tells:
+            tokens = perturbed.argmax(-1)
+            logits = scores.to(device).double()
+            likely = logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+            self._is_over |= np.isin(tokens.cpu().numpy(), self._ends)
+            self.totals += np.where(self._is_over, 0.0, likely.cpu().numpy())
         return perturbed if device == scores.device else perturbed.float().to(scores.device)
 
 

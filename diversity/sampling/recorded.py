@@ -12,6 +12,8 @@ from diversity.errors import InputError
 from diversity.sampling import Drawn, Request, Settings
 from diversity.tables import KEY, read_samples
 
+TOLD = ("output_tokens", "finish_reason", "log_probability")
+
 
 class Recorded:
     """A checkpoint that was sampled before.
@@ -39,7 +41,7 @@ class Recorded:
         if len(names) > 1:
             raise InputError(f"{self._path}: holds {', '.join(names)[:120]}: name one, replay:{self._path}:CHECKPOINT")
         self.name = str(names[0])
-        optional = [c for c in ("output_tokens", "finish_reason", "temperature", "top_p") if c in frame.columns]
+        optional = [c for c in (*TOLD, "temperature", "top_p") if c in frame.columns]
         wanted = frame.select([*KEY[1:], "output", *optional])
         self._rows = {(r["domain"], r["prompt_id"], r["sample_index"]): r for r in wanted.iter_rows(named=True)}
         self._hash = blake2b(str(wanted.hash_rows(seed=0).to_list()).encode(), digest_size=6).hexdigest()
@@ -66,7 +68,8 @@ class Recorded:
                     raise InputError(
                         f"{self._path}: was recorded at {setting} {recorded:g}, not {asked:g}: ask for that"
                     )
-            drawn.append(Drawn(row["output"], row.get("output_tokens"), row.get("finish_reason") or "stop"))
+            reason = row.get("finish_reason") or "stop"
+            drawn.append(Drawn(row["output"], row.get("output_tokens"), reason, row.get("log_probability")))
         return drawn
 
 

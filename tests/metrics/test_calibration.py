@@ -62,3 +62,54 @@ def test_nothing_is_said_without_a_notion_of_a_final_answer_or_of_right():
         value("confidence", Answers(["a", "b"]))
     with pytest.raises(Undefined, match="right was not recorded"):
         value("overconfidence", Answers(["a", "b"], behaviours=["1", "1"]))
+
+
+def likely(logs, tokens, right):
+    """Outputs of which each has a log-probability; flags are of all outputs."""
+    right = np.array(right, dtype=bool)
+    return Answers(
+        ["x"] * len(logs),
+        qualities=right.astype(float).tolist(),
+        valid=right,
+        flags={"valid": right, "empty": np.zeros(len(logs), dtype=bool)},
+        log_probabilities=np.array(logs, dtype=float),
+        tokens=None if tokens is None else np.array(tokens, dtype=float),
+    )
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "outputs", "expected"),
+    [
+        (["7"] * 4, 4, 1.0),
+        (["7", "8", "9"], 3, 1 / 3),
+        (["7", "7", "9", "9"], 4, 0.5),  # of two answers given alike one is right by chance
+        # H of 3/4, 1/4 is 0.562335 nats
+        (["7", "7", "7", "9"], 4, 0.25**0.25 * 0.75**0.75),
+        # An output without an answer is a class of its own, be it empty or not.
+        (["7", "7", None], 5, 0.4**0.4 * 0.2**0.6),
+    ],
+)
+def test_confidence_by_semantic_entropy(behaviours, outputs, expected):
+    answers = given(behaviours, [0] * len(behaviours), outputs=outputs)
+
+    assert value("entropy_confidence", answers) == pytest.approx(expected, abs=1e-12)
+    assert value("entropy_confidence", answers) <= value("modal_share", answers) + 1e-12 or None in behaviours
+
+
+def test_confidence_by_the_most_probable_output_whole_and_by_token():
+    # The short one is likelier as a whole (e^-4), the long one by token (e^-0.5).
+    answers = likely([-4.0, -5.0, -9.0], [4, 10, 9], [0, 1, 1])
+
+    assert value("sequence_confidence", answers) == pytest.approx(np.exp(-4.0), abs=1e-12)
+    assert value("sequence_accuracy", answers) == 0
+    assert value("token_confidence", answers) == pytest.approx(np.exp(-0.5), abs=1e-12)
+    assert value("token_accuracy", answers) == 1
+    # Two alike: half.
+    assert value("sequence_accuracy", likely([-4.0, -4.0], [1, 1], [0, 1])) == 0.5
+
+
+def test_without_log_probabilities_or_tokens_nothing_is_said():
+    with pytest.raises(Undefined, match="no log-probabilities"):
+        value("sequence_confidence", given(["7", "7"], [1, 1]))
+    with pytest.raises(Undefined, match="how many tokens"):
+        value("token_confidence", likely([-1.0, -2.0], None, [1, 1]))

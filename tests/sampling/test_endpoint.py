@@ -590,3 +590,23 @@ def test_llama_cpp_server_is_sampled_by_both_routes_and_the_seed_repeats():
     assert one.frame["output"].n_unique() == 2
     assert_frame_equal(one.frame, two.frame)
     assert (base.frame["output"].str.len_chars() > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"content": [{"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -1.25}]}, -1.75),
+        ({"tokens": ["a", "b"], "token_logprobs": [-0.5, -1.0]}, -1.5),
+        ({"content": [{"token": "a"}]}, None),
+        ({"token_logprobs": [-0.5, None]}, None),
+        (None, None),
+    ],
+)
+def test_log_probability_is_the_sum_that_the_server_lists_or_nothing(server, monkeypatch, told, expected):
+    endpoint = Endpoint(address(server), log_probabilities=True)
+    answer = {"choices": [{"message": {"content": "a b"}, "logprobs": told}]}
+    asked = []
+    monkeypatch.setattr(endpoint, "_read", lambda *given: (asked.append(given), json.dumps(answer).encode())[1])
+
+    assert [one.log_probability for one in drawn(endpoint, FOUR[:1])] == [expected]
+    assert endpoint.identity()["log_probabilities"] is True

@@ -590,3 +590,25 @@ def test_hash_of_the_prompts_depends_on_their_texts_and_not_on_their_order():
     other = SimpleNamespace(prompt_id="b", prompt="z")
 
     assert prompt_hash([one, two]) == prompt_hash([two, one]) != prompt_hash([one, other])
+
+
+def test_log_probability_is_what_the_model_gives_the_output(tiny_model, drawn, monkeypatch):
+    """Checked by one pass over prompt and output, without any sampling."""
+    import torch
+
+    telling = local.Local(str(tiny_model), log_probabilities=True)
+    finished, written = telling._finished, []
+    monkeypatch.setattr(telling, "_finished", lambda ids, most: (written.append(ids), finished(ids, most))[1])
+    told = diversity.sample(telling, **ASKED).frame
+
+    assert_frame_equal(told.drop("log_probability"), drawn.frame)
+    tokenizer, model = telling._tokenizer, telling._model
+    for row, ids in zip(told.iter_rows(named=True), written, strict=True):
+        kept = ids[: row["output_tokens"]]
+        messages = [{"role": "user", "content": row["prompt"]}]
+        asked = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        read = tokenizer(asked, add_special_tokens=False)["input_ids"]
+        with torch.inference_mode():
+            likely = model(torch.tensor([read + kept])).logits[0].double().log_softmax(-1)
+        sums = [likely[len(read) - 1 + i, token].item() for i, token in enumerate(kept)]
+        assert row["log_probability"] == pytest.approx(sum(sums), abs=1e-3)
