@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -393,7 +394,9 @@ def compare(
         **({"tuned": list(inside)} if inside else {}),
     }
     shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
-    shift = replace(shift, probes=[asdict(cell) for cell in told])
+    # Of a chain of thought that was edited the outputs say nothing.
+    cells = [asdict(cell) if cell.probe == "faithfulness" else _signed(cell, scores, names, shift) for cell in told]
+    shift = replace(shift, probes=cells)
     if drilldown:
         shift = replace(shift, drilldown=drilldown.select(shift.prompts, outputs))
     if not sweeps:
@@ -419,6 +422,36 @@ def compare(
         equivalents=equivalents,
         provenance={**provenance, "sweep": [dict(s.provenance) for s in sweeps]},
     )
+
+
+def _signed(cell: Cell, scores: pl.DataFrame, names: tuple[str, str], shift: Shift) -> dict[str, Any]:
+    """What a probe found, with the line from which it can be computed again."""
+    sides = scores.filter(
+        (pl.col("condition") == ALL)
+        & pl.col("checkpoint").is_in(list(names))
+        & ~pl.col("prompt_id").str.starts_with(ALL_PROMPTS)
+    )
+    # A figure over several domains is named after none of them.
+    own = sides.filter(pl.col("domain") == cell.domain)
+    own = sides if own.is_empty() else own
+    ids = own.select(pl.col("domain") + "/" + pl.col("prompt_id")).to_series().unique()
+    sampling = [shift.provenance.get("sampling", {}).get(name, {}) for name in names]
+    parts = {
+        "v": f"{__version__}.1",
+        "dom": cell.domain,
+        "cond": ALL,
+        "prompts": f"{cell.n}#{prompts_shown(ids).partition('#')[2]}",
+        "n": counts_shown(own["n"]),
+        **{short: shown for short, shown in how_sampled(sampling[0], sampling[1]).items() if shown is not None},
+        "extract": "+".join(f"{name}.{domain_of(name).version}" for name in own["domain"].unique().sort()),
+        "ci": f"jackknife.{cell.groups}.t.95" if cell.groups else f"envelope.t+boot-t.95x{REPLICATES}",
+        "tuned": "+".join(quote(name, safe="") for name in shift.settings.get("tuned", ())) or None,
+        "seed": "0",
+        "of": "probes",
+        "row": quote(f"{cell.measure}, {cell.domain}, {cell.place}", safe=""),
+    }
+    shown = [f"{short}:{value}" for short, value in parts.items() if value is not None]
+    return asdict(replace(cell, signature="|".join([f"probe.{cell.probe}", *shown])))
 
 
 def _loaded(embedder: Embedder | str | None) -> Embedder | str | None:

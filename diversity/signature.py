@@ -8,10 +8,13 @@ from itertools import product
 from typing import Any
 from urllib.parse import unquote
 
+import polars as pl
+
 from diversity.designs import Design, trajectory
 from diversity.embedding import SHIPPED_NAME, Embedder
 from diversity.errors import InputError, NotComparable
 from diversity.factorials import factorial
+from diversity.probes import metrics_for
 from diversity.recipes import recipe
 from diversity.scoring import Progress
 from diversity.sequential import Looks, decided_again
@@ -71,7 +74,7 @@ def _design(text: str) -> Part:
         asked = [one.split("=") for one in told.split("+")]
         looks = {unquote(d): (facet, tuple(map(int, counts.split("-")))) for d, facet, counts in asked}
         return {"kind": kind, "asked": looks}
-    if text == "sweep":
+    if text in {"sweep", "probes"}:
         return {"kind": kind}
     raise ValueError(text)
 
@@ -108,6 +111,7 @@ READERS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "tok": ("tokens", str),
     "ci": ("interval", _interval),
     "margin": ("margin", float),
+    "tuned": ("tuned", lambda t: tuple(map(unquote, t.split("+")))),
     "of": ("design", _design),
     "row": ("row", unquote),
     "holm": ("family", lambda t: tuple(tuple(f.rsplit(".", 1)) for f in t.split("+"))),
@@ -131,8 +135,8 @@ def parse(text: str) -> dict[str, Any]:
         their ids), n (fewest and most answers a prompt), temperature, top_p, max_tokens and sample_seed (pre and post),
         prompt_sets, extraction, execution, embedding, window, symbols, calibration, judge, grammar, tokens, pairwise
         (the mean over pairs of different answers), interval, margin, family (domains and facets that Holm's adjustment
-        of p is over; headlines only), seed; design and row, where it is a row of a sweep or of more than a pair. What
-        does not apply is absent.
+        of p is over; headlines only), seed; design and row, where it is a row of a sweep, of the probes, or of more
+        than a pair; tuned. What does not apply is absent.
 
     Raises
     ------
@@ -278,6 +282,11 @@ def _again(
     if kind == "factorial":
         cells = dict(zip(product(*levels), sides, strict=True))
         return factorial(cells, factors=names, **options)
+    if kind == "probes":
+        if isinstance(sides[0], Samples):
+            both = pl.concat([side.frame for side in sides], how="diagonal")
+            options["metrics"] = list(dict.fromkeys([*metrics_for(both), "valid", "lexical.similarity"]))
+        return compare(*sides, tuned=wanted.get("tuned", ()), **options)
     return compare(*sides, sweep=sweep, **options)
 
 
@@ -285,7 +294,7 @@ def _rows(result: object) -> Iterator[dict[str, Any]]:
     """All rows of a result, the tables of the comparisons inside it among them."""
     if isinstance(result, Shift):
         yield from result.frame.iter_rows(named=True)
-        yield from (dict(row) for row in (*result.frontier, *result.equivalents))
+        yield from (dict(row) for row in (*result.frontier, *result.equivalents, *result.probes))
         return
     for table in ("against_first", "against_previous", "shifts"):
         for shift in getattr(result, table, ()):

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 import diversity
+from diversity import probes
 from diversity.errors import InputError, NotComparable
 from diversity.sampling import Drawn
 from diversity.signature import parse, recompute
@@ -169,6 +170,34 @@ def test_rows_of_a_factorial_are_computed_again_whatever_its_levels_are_called(s
     assert_signed_and_some_computed_again(found, stories, {"effects": 20, "levels": 3})
     design = parse(found.effects["signature"][0])["design"]
     assert design["factors"] == {"checkpoint": ["pre", "post|*="], "template: x": ["plain", "a + b"]}
+
+
+def test_rows_of_probes_are_computed_again():
+    rng = np.random.default_rng(8)
+    sides = []
+    for name, right in (("base", 0.6), ("tuned", 0.8)):
+        rows = [
+            (
+                name,
+                domain,
+                f"q{p}",
+                k,
+                f"It is {'ba' if ok else 'do'} {rng.choice(WORDS)}.",
+                "ba" if ok else "do",
+                float(ok),
+            )
+            for domain in ("text", "qa")
+            for p in range(12)
+            for k, ok in enumerate(rng.random(4) < right)
+        ]
+        names = ["checkpoint", "domain", "prompt_id", "sample_index", "output", "behaviour", "quality"]
+        sides.append(Samples.of(pl.DataFrame(rows, schema=names, orient="row")))
+    found = diversity.compare(*sides, metrics=[*probes.METRICS, "valid", "lexical.similarity"], tuned="text")
+    cells = found.to_dict()["probes"]
+    assert {cell["place"] for cell in cells} == {"tuned", "outside", "tuned against outside"}
+    assert len({cell["signature"] for cell in cells}) == len(cells) > 6
+    assert_all_computed_again([cells[0], cells[-1]], sides)
+    assert parse(cells[-1]["signature"])["tuned"] == ("text",)
 
 
 class Wordy:
