@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,9 +233,8 @@ def _quality(shift: Shift, tuned: Sequence[str]) -> list[Cell]:
             judged = CANNOT, None, "floor: no more outputs pass the domain's check than by chance"
         elif min(row["pre"], row["post"]) >= 0.98:
             judged = "unchanged", None, "ceiling: nearly all outputs pass the domain's check"
-        cells.append(
-            cell_of("quality", "valid outputs", row["domain"], place_of(row["domain"], tuned), estimate, judged)
-        )
+        cell = cell_of("quality", "valid outputs", row["domain"], place_of(row["domain"], tuned), estimate, judged)
+        cells.append(replace(cell, signature=row["signature"]))
     return cells
 
 
@@ -269,6 +268,7 @@ def _diversity(shift: Shift, tuned: Sequence[str]) -> list[Cell]:
                 verdict=CANNOT if few else row["verdict"],
                 cost=None if few else cost,
                 why=why,
+                signature=row["signature"],
             )
         )
     return cells

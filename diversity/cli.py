@@ -479,7 +479,12 @@ def score(
     help="PRE and POST are checkpoints: sample both into this folder, in looks, until each domain is decided.",
 )
 @click.option(
-    "-d", "--domain", "domains", multiple=True, help="With --until-decided: domain to decide; again for more."
+    "-d",
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="DOMAIN[=FACET]",
+    help="With --until-decided: domain to decide, in its primary facet or in this one; again for more.",
 )
 @click.option("-n", "--samples", "n", default=16, show_default=True, help="With --until-decided: outputs a prompt.")
 @click.option(
@@ -552,7 +557,7 @@ def compare(
               diversity compare runs/pre runs/post --sweep runs/pre-sweep
               diversity compare runs/base runs/sft runs/dpo
               diversity compare runs/sft --recipe runs/dpo-seed1 runs/dpo-seed2 runs/dpo-seed3 runs/dpo-seed4
-              diversity compare models/sft models/dpo --until-decided runs/sft-dpo -d story -d code
+              diversity compare models/sft models/dpo --until-decided runs/sft-dpo -d story=lexical -d code
     """
     import diversity
 
@@ -568,11 +573,13 @@ def compare(
             raise click.UsageError(
                 "--until-decided takes PRE, POST and --domain, and no --recipe or --metric", click.get_current_context()
             )
+        asked = {name: facet for name, _, facet in (each.partition("=") for each in domains)}
         with _progress() as progress:
             run = diversity.until_decided(
                 pre,
                 posts[0],
-                domains=domains,
+                domains=list(asked),
+                facets={name: facet for name, facet in asked.items() if facet},
                 store=store,
                 looks=looks,
                 prompts=prompts,
@@ -1303,23 +1310,39 @@ def factorial(
 @commands.command()
 @click.argument("signature")
 @click.argument("pre")
-@click.argument("post")
+@click.argument("posts", metavar="POST [MORE]...", nargs=-1, required=True)
+@click.option("--sweep", "sweeps", multiple=True, help="The sweep, for a figure of one; again for more.")
 @click.option("--embedding-model", help="Where the embedding model is.  [default: the one the signature names]")
 @_execute
-def recompute(signature: str, pre: str, post: str, embedding_model: str | None, execute: str | None) -> None:
+def recompute(
+    signature: str,
+    pre: str,
+    posts: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    embedding_model: str | None,
+    execute: str | None,
+) -> None:
     """Compute the figure of SIGNATURE again from PRE and POST, the tables it was made from, and print its row.
 
-    A signature is the last column of the Shift table and stands under every figure of a report. Where the tables give
-    another figure, what differs is said and the exit code is 2.
+    A signature is the last column of a result's tables and stands under every figure of a report. For a trajectory,
+    recipe or factorial give all its tables in their order. Where the tables give another figure, what differs is said
+    and the exit code is 2.
     """
     from diversity import Scores
     from diversity import recompute as computed
 
-    sides = [_side(pre), _side(post)]
-    if isinstance(sides[0], Scores) != isinstance(sides[1], Scores):
-        raise InputError("one side is Samples and the other Scores: give two of a kind")
+    sides = [_side(each) for each in (pre, *posts)]
+    if len({isinstance(side, Scores) for side in sides}) > 1:
+        raise InputError("one side is Samples and the other Scores: give all of a kind")
     with _progress() as progress:
-        row = computed(signature, *sides, embedder=embedding_model, execute=execute or False, progress=progress)
+        row = computed(
+            signature,
+            *sides,
+            sweep=[_side(each) for each in sweeps],  # type: ignore[misc]  # refused there
+            embedder=embedding_model,
+            execute=execute or False,
+            progress=progress,
+        )
     click.echo(json.dumps(row, indent=1))
 
 
@@ -1332,6 +1355,7 @@ def recompute(signature: str, pre: str, post: str, embedding_model: str | None, 
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write what was found as JSON.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@click.option("--workers", type=int, help="Processes beside each other.  [default: with --full one a processor]")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def validate(
@@ -1342,17 +1366,27 @@ def validate(
     out: Path | None,
     seed: int,
     embedding_model: str | None,
+    workers: int | None,
     as_json: bool,
 ) -> None:
     """Check that verdicts keep their error rates, and that metrics move the way they must.
 
     The parts: false-alarms, coverage, equivalence, power, real-law, direction, people, replication. With --data also on
     your recorded outputs. Exit code 1 where something promised was missed. What a full run found: docs/validity.md.
+    What a run that was stopped had found is kept: the same command goes on from there.
     """
     from diversity import validate as suite
 
     with _progress() as progress:
-        found = suite(full=not fast, data=data, only=only, seed=seed, embedder=embedding_model, progress=progress)
+        found = suite(
+            full=not fast,
+            data=data,
+            only=only,
+            seed=seed,
+            embedder=embedding_model,
+            workers=workers or (1 if fast else os.cpu_count() or 1),
+            progress=progress,
+        )
     if out:
         found.to_json(out)
     if as_json:

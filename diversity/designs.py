@@ -19,7 +19,7 @@ from diversity.errors import InputError, NotComparable
 from diversity.files import written
 from diversity.registry import domain_of
 from diversity.scoring import ALL, ARROW, CONDITIONS, Progress, score
-from diversity.shift import REFERENCE_SIZE, Shift, compare, illustrated
+from diversity.shift import REFERENCE_SIZE, Shift, amended, compare, how_sampled, illustrated
 from diversity.stats import MARGIN, Array, Estimate, holm, log_ratio, prompts_to_decide, verdict
 from diversity.tables import Samples, Scores
 
@@ -59,6 +59,7 @@ LEVELS: dict[str, pl.DataType] = {
     "effective": pl.Float64(),
     "ci_low": pl.Float64(),
     "ci_high": pl.Float64(),
+    "signature": pl.String(),
 }
 
 
@@ -150,12 +151,17 @@ class Together:
         return found if self.samples is None else illustrated(found, self.samples)
 
     @property
-    def stages(self) -> list[str]:
-        """The stage of each checkpoint: what was recorded of it, else its name; unlike each other."""
-        known = [
+    def sampling(self) -> list[dict[str, Any]]:
+        """What was recorded of the sampling of each checkpoint."""
+        return [
             (s.provenance.get("sampling") or {}).get(name) or {}
             for s, name in zip(self.scores, self.names, strict=True)
         ]
+
+    @property
+    def stages(self) -> list[str]:
+        """The stage of each checkpoint: what was recorded of it, else its name; unlike each other."""
+        known = self.sampling
         stages = [str(own.get("stage") or name) for own, name in zip(known, self.names, strict=True)]
         return [f"{s} ({name})" if stages.count(s) > 1 else s for s, name in zip(stages, self.names, strict=True)]
 
@@ -488,7 +494,8 @@ def trajectory(
     ]
     trends = {key: trend(s, **bootstrap(settings)) for key, s in measured.items()}
     again, adjusted = claimed(claims, [t.slope.p for t in trends.values()])
-    judged = dict(zip(pairs, again, strict=True))
+    of = f"trajectory.{stages}"
+    judged = {(i, j): signed_as(s, of=of, row=f"pair.{i}-{j}") for (i, j), s in zip(pairs, again, strict=True)}
     signed = signatures(judged[0, stages - 1])
     rows = []
     for ((domain, facet), found), p in zip(trends.items(), adjusted, strict=True):
@@ -507,7 +514,7 @@ def trajectory(
                 "spearman": found.spearman,
                 "monotone": found.is_monotone,
                 "direction": ("narrowing" if slope.estimate < 0 else "widening") if is_shown else "",
-                "signature": f"{signed[domain, facet]}|contrast:slope.{stages}",
+                "signature": amended(signed[domain, facet], row="trend"),
             }
         )
     return Trajectory(
@@ -516,7 +523,7 @@ def trajectory(
         against_first=[judged[0, k] for k in range(1, stages)],
         against_previous=[judged[k - 1, k] for k in range(1, stages)],
         trend=pl.DataFrame(rows, schema=pl.Schema(TREND)),
-        levels=levels_of(together, measured, settings),
+        levels=levels_of(together, measured, settings, signed),
         settings={**settings, "family": len(again) * len(measured) + len(trends)},
     )
 
@@ -529,6 +536,15 @@ def bootstrap(settings: Mapping[str, Any]) -> dict[str, Any]:
 def signatures(shift: Shift) -> dict[tuple[str, str], str]:
     """The signature of each headline, by domain and facet."""
     return {(r["domain"], r["facet"]): r["signature"] for r in shift.judged.iter_rows(named=True)}
+
+
+def signed_as(shift: Shift, **parts: str) -> Shift:
+    """The shift as a part of a design: its rows say of which design they are, and which rows of it."""
+    frames = [
+        frame.with_columns(signature=pl.Series([amended(own, **parts) for own in frame["signature"]], dtype=pl.String))
+        for frame in (shift.frame, shift.judged)
+    ]
+    return replace(shift, frame=frames[0], judged=frames[1])
 
 
 def interval_columns(estimate: Estimate, name: str) -> dict[str, float | None]:
@@ -545,11 +561,14 @@ def interval_columns(estimate: Estimate, name: str) -> dict[str, float | None]:
 
 
 def levels_of(
-    together: Together, measured: Mapping[tuple[str, str], Array], settings: Mapping[str, Any]
+    together: Together,
+    measured: Mapping[tuple[str, str], Array],
+    settings: Mapping[str, Any],
+    signed: Mapping[tuple[str, str], str],
 ) -> pl.DataFrame:
-    """The effective number of each checkpoint with its interval over prompts."""
+    """The effective number of each checkpoint with its interval over prompts; `signed` are rows of the design."""
     rows = []
-    m, stages = settings.get("m", REFERENCE_SIZE), together.stages
+    m, stages, sampling = settings.get("m", REFERENCE_SIZE), together.stages, together.sampling
     for (domain, facet), similarities in measured.items():
         for place, name in enumerate(together.names):
             found = contrast(similarities[:, [place]], (1.0,), **bootstrap(settings))
@@ -565,6 +584,11 @@ def levels_of(
                     "effective": math.exp(found.estimate),
                     "ci_low": low,
                     "ci_high": high,
+                    "signature": amended(
+                        signed[domain, facet], **how_sampled(sampling[place], sampling[place]), row=f"level.{place}"
+                    )
+                    if (domain, facet) in signed
+                    else None,
                 }
             )
     return pl.DataFrame(rows, schema=pl.Schema(LEVELS))

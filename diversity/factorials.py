@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -21,11 +22,12 @@ from diversity.designs import (
     head,
     interval_columns,
     levels_of,
-    signatures,
+    signed_as,
 )
 from diversity.errors import InputError, NotComparable
 from diversity.registry import domain_of
 from diversity.scoring import ALL, CONDITIONS, Progress
+from diversity.shift import amended
 from diversity.stats import MARGIN, PROVISIONAL, Array, holm, verdict
 
 if TYPE_CHECKING:
@@ -192,16 +194,25 @@ def factorial(
     )
     if not allow_settings_differ:
         _check_settings(together)
-    total = together.shift(0, last, margin=margin, seed=seed, allow_settings_differ=True)
-    settings, signed = total.settings, signatures(total)
+    of = "factorial." + "*".join(
+        f"{quote(name, safe='')}={'+'.join(quote(level, safe='') for level in own)}"
+        for name, own in zip(factors, levels, strict=True)
+    )
+    total = signed_as(together.shift(0, last, margin=margin, seed=seed, allow_settings_differ=True), of=of)
+    settings = total.settings
+    signed = {
+        (r["domain"], r["facet"], r["condition"]): r["signature"]
+        for r in total.frame.iter_rows(named=True)
+        if r["metric"].endswith(".effective")
+    }
+    judged = set(total.judged.select("domain", "facet").iter_rows())
     design = list(_effects(factors, levels, grid))
     rows: list[dict[str, Any]] = []
     for condition in conditions:
         for (domain, facet), similarities in together.similarities(condition):
-            if (domain, facet) not in signed:
+            if (domain, facet) not in judged:
                 continue
             spec = domain_of(domain)
-            signature = signed[domain, facet].replace("|cond:all|", f"|cond:{condition}|")
             found = {e.label: contrast(similarities, e.weights, **bootstrap(settings)) for e in design}
             whole = found["total"]
             # Effects that run against each other are no parts of what is left of them.
@@ -225,8 +236,9 @@ def factorial(
                         "p": estimate.p,
                         "provisional": estimate.n < PROVISIONAL,
                         "confounded_by": [],
-                        "signature": f"{signature}|cells:{'x'.join(str(len(own)) for own in levels)}"
-                        f"|contrast:{effect.label.replace('|', ',')}",
+                        "signature": amended(
+                            signed[domain, facet, condition], row=f"effect.{quote(effect.label, safe='')}"
+                        ),
                         "estimate": estimate,
                     }
                 )
@@ -246,7 +258,12 @@ def factorial(
         factors=dict(zip(factors, levels, strict=True)),
         names=together.names,
         effects=pl.DataFrame([{k: r.get(k) for k in EFFECTS} for r in rows], schema=pl.Schema(EFFECTS)),
-        levels=levels_of(together, dict(together.similarities()), settings),
+        levels=levels_of(
+            together,
+            dict(together.similarities()),
+            settings,
+            {(d, f): s for (d, f, c), s in signed.items() if c == ALL},
+        ),
         settings={**settings, "family": len(claims)},
     )
 

@@ -435,6 +435,7 @@ def _probed(rule: Rule, shift: Shift) -> _Evidence:
         low=low,
         high=high,
         bound=rule.limit if is_level else kind.side * rule.limit * (abs(own["pre"] or 0.0) if rule.of_pre else 1),
+        signature=own.get("signature") or None,
         cannot="" if is_told else own["why"],
         groups=own["groups"],
     )

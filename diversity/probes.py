@@ -128,6 +128,8 @@ class Cell:
         The 95 % interval of `post`, where a policy may limit it.
     groups : int or None
         Groups of the jackknife that the intervals are from; None where they are over single prompts.
+    signature : str
+        The line from which it can be computed again; empty where checkpoints were asked for it.
     """
 
     probe: str
@@ -148,6 +150,7 @@ class Cell:
     post_low: float | None = None
     post_high: float | None = None
     groups: int | None = None
+    signature: str = ""
 
 
 def has_answers(name: str) -> bool:

@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 
 from diversity.contrasts import influences
-from diversity.designs import Design, Side, Together, bootstrap, head, interval_columns, signatures
+from diversity.designs import Design, Side, Together, bootstrap, head, interval_columns, signatures, signed_as
 from diversity.errors import InputError
 from diversity.pooling import Method, Pooled, random_effects
 from diversity.registry import domain_of
 from diversity.scoring import CONDITIONS, Progress
-from diversity.shift import Shift
+from diversity.shift import Shift, amended
 from diversity.stats import MARGIN, PROVISIONAL, Array, Estimate, holm, log_ratio, verdict
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ FOREST: dict[str, pl.DataType] = {
     "relative_high": pl.Float64(),
     "weight": pl.Float64(),
     "verdict": pl.String(),
+    "signature": pl.String(),
 }
 
 
@@ -174,8 +175,14 @@ def recipe(
         execute=execute,
         progress=progress,
     )
+    of = f"recipe.{method}.{'+'.join(f'{i}-{j}' for i, j in places)}"
     shifts = [
-        together.shift(i, j, margin=margin, seed=seed, allow_settings_differ=allow_settings_differ) for i, j in places
+        signed_as(
+            together.shift(i, j, margin=margin, seed=seed, allow_settings_differ=allow_settings_differ),
+            of=of,
+            row=f"run.{run}",
+        )
+        for run, (i, j) in enumerate(places)
     ]
     settings = {**shifts[0].settings, "pooling": method}
     signed = signatures(shifts[0])
@@ -205,7 +212,7 @@ def recipe(
                 "note": f"{found.k} runs are too few for a verdict about the recipe, {FEWEST_RUNS} the least"
                 if few
                 else None,
-                "signature": f"{signed[domain, facet]}|runs:{found.k}|pool:{method}.hksj+shared",
+                "signature": amended(signed[domain, facet], ci="hksj+shared.t.95", row="pooled"),
                 "estimate": None if few else _estimate(found, len(similarities)),
             }
         )
@@ -222,6 +229,7 @@ def recipe(
                     **{k: v for k, v in interval_columns(estimate, "shift").items() if k in FOREST},
                     "weight": float(weight),
                     "verdict": own[run, domain, facet]["verdict"],
+                    "signature": amended(own[run, domain, facet]["signature"], row=f"forest.{run}"),
                 }
             )
     claims = [r for r in rows if r["estimate"] is not None]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -20,10 +21,10 @@ from diversity.contrasts import contrast
 from diversity.designs import Design, head, interval_columns
 from diversity.embedding import Embedder
 from diversity.errors import InputError, MissingExtra, NotComparable
-from diversity.registry import FACETS, domain_of
+from diversity.registry import FACETS, domain_of, find_metric
 from diversity.sampling import Backend, Request, _Batch, _interrupted_between_batches, _rows, _Run
 from diversity.scoring import ALL, CONDITIONS, score
-from diversity.shift import REFERENCE_SIZE
+from diversity.shift import REFERENCE_SIZE, amended, counts_shown, prompts_shown, signature_of
 from diversity.stats import FLOOR, MARGIN, PROVISIONAL, REPLICATES, Array, Estimate, stream_of, verdict
 from diversity.store import Store
 from diversity.tables import Samples
@@ -350,30 +351,7 @@ def until_decided(
             for side, checkpoint in (("pre", pre), ("post", post))
         ]
         run = _Sequence(sides, asked, n=n, margin=margin, seed=seed, embedder=embedder, execute=execute)
-        history = []
-        while run.open:
-            for row in run.look(progress):
-                history.append(row)
-                if on_look:
-                    on_look(row)
-    names = sides[0].label, sides[1].label
-    settings = {
-        "m": REFERENCE_SIZE,
-        "margin": margin,
-        "replicates": REPLICATES,
-        "seed": seed,
-        "level": 1 - LEVEL,
-        "family": len(asked),
-        "looks": {name: list(plan.prompts) for name, plan in run.looks.items()},
-        "asked": asked,
-    }
-    return Sequential(
-        pre=names[0],
-        post=names[1],
-        frame=pl.DataFrame(run.at_the_end(), schema=pl.Schema(LOOK)),
-        history=pl.DataFrame(history, schema=pl.Schema(LOOK)),
-        settings=settings,
-    )
+        return run.to_the_end(on_look, progress)
 
 
 class _Revealed:
@@ -452,12 +430,87 @@ def _order(domain: str, prompt_ids: Sequence[str], seed: int) -> list[str]:
     return [prompt_ids[i] for i in rng.permutation(len(prompt_ids))]
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Similarities of the prompts so far, of shape (prompts, 2); which they are, and how many answers each has."""
+
+    values: Array
+    prompts: pl.Series
+    counts: pl.Series
+
+
+class _Recorded:
+    """The outputs of one checkpoint in an earlier run, revealed again as they were then."""
+
+    def __init__(self, samples: Samples, side: str, looks: Mapping[str, Looks], seed: int) -> None:
+        names = samples.frame["checkpoint"].unique()
+        if len(names) != 1:
+            raise InputError(f"the {side} side holds {len(names)} checkpoints: give one, or name it as FILE:CHECKPOINT")
+        self.label = names[0] if names[0].endswith(f" ({side})") else f"{names[0]} ({side})"
+        self.looks = dict(looks)
+        self._frame = samples.frame.with_columns(checkpoint=pl.lit(self.label))
+        self.n = int(self._frame.group_by("domain", "prompt_id").len()["len"].max())  # type: ignore[arg-type]  # not empty
+        self._orders = {domain: self._order(domain, plan, seed) for domain, plan in looks.items()}
+
+    def _order(self, domain: str, looks: Looks, seed: int) -> list[str]:
+        """The order the prompts came in, which hangs on all that could have been asked."""
+        drawn = self._frame.filter(pl.col("domain") == domain)["prompt_id"].unique().to_list()
+        budget = looks.prompts[-1]
+        if len(drawn) < budget:
+            # A run that stopped early shows only some of its budget: the first prompts of the domain, if not a file's.
+            own = [p.prompt_id for p in domain_of(domain).prompts[:budget]]
+            if len(own) != budget or not set(drawn) <= set(own):
+                raise NotComparable(
+                    f"{domain}: the run stopped after {len(drawn)} of {budget} prompts, and they are not the domain's "
+                    "own: their order is told only by a run that asked all of them"
+                )
+            drawn = own
+        return _order(domain, sorted(drawn), seed)
+
+    def draw(self, domain: str, look: int, progress: Progress | None) -> pl.DataFrame:
+        """Return the outputs of the prompts that a look added."""
+        del progress
+        ends = (0, *self.looks[domain].prompts)
+        chosen = self._orders[domain][ends[look] : ends[look + 1]]
+        found = self._frame.filter((pl.col("domain") == domain) & pl.col("prompt_id").is_in(chosen))
+        if found["prompt_id"].n_unique() < len(chosen):
+            raise NotComparable(f"{domain}: look {look + 1} has outputs to some of its prompts only: give all of them")
+        return found.sort("prompt_id", "sample_index")
+
+
+def decided_again(
+    pre: Samples,
+    post: Samples,
+    *,
+    asked: Mapping[str, tuple[str, Looks]],
+    margin: float,
+    seed: int,
+    embedder: Embedder | str | None = None,
+    execute: bool | str = False,
+) -> Sequential:
+    """Go through an earlier run once more, from the outputs that it drew.
+
+    Parameters
+    ----------
+    pre, post : Samples
+        What the run kept, whole.
+    asked : mapping of domain to (facet, Looks)
+    margin, seed, embedder, execute
+        As in `until_decided`.
+    """
+    looks = {domain: plan for domain, (_, plan) in asked.items()}
+    sides = [_Recorded(samples, side, looks, seed) for samples, side in ((pre, "pre"), (post, "post"))]
+    facets = {domain: facet for domain, (facet, _) in asked.items()}
+    run = _Sequence(sides, facets, n=sides[0].n, margin=margin, seed=seed, embedder=embedder, execute=execute)
+    return run.to_the_end()
+
+
 class _Sequence:
     """The domains of a run: which are open, at which look, and what was found."""
 
     def __init__(
         self,
-        sides: Sequence[_Revealed],
+        sides: Sequence[_Revealed | _Recorded],
         asked: Mapping[str, str],
         *,
         n: int,
@@ -473,7 +526,8 @@ class _Sequence:
         self.at = dict.fromkeys(self.looks, -1)
         self.verdicts: dict[str, str] = {}
         self._drawn: dict[str, list[pl.DataFrame]] = {name: [] for name in self.looks}
-        self._measured: dict[str, Array] = {}
+        self._measured: dict[str, _Seen] = {}
+        self._provenance: Mapping[str, Any] = {}
 
     def look(self, progress: Progress | None) -> Iterator[dict[str, Any]]:
         """Draw what the next look of each open domain adds, and judge it."""
@@ -481,7 +535,7 @@ class _Sequence:
             self.at[domain] += 1
             self._drawn[domain] += [side.draw(domain, self.at[domain], progress) for side in self.sides]
             facet = self.asked[domain]
-            known = dict(self._similarities([domain], [f"{facet}.similarity"], [ALL]))
+            known = self._similarities([domain], [f"{facet}.similarity"], [ALL])
             if (domain, facet, ALL) not in known:
                 raise NotComparable(
                     f"{domain}: no prompt so far has two answers with a score in {facet} on both sides: ask another "
@@ -489,23 +543,53 @@ class _Sequence:
                 )
             self._measured[domain] = known[domain, facet, ALL]
         # Domains that have stopped stay in the family, with what they stopped at.
-        found = judged(self._measured, self.at, self.looks, margin=self.margin, seed=self.seed)
+        measured = {domain: seen.values for domain, seen in self._measured.items()}
+        found = judged(measured, self.at, self.looks, margin=self.margin, seed=self.seed)
         for domain in list(self.open):
             estimate, said = found[domain]
             self.verdicts[domain] = said
             if said != "inconclusive" or self.at[domain] == len(self.looks[domain].prompts) - 1:
                 self.open.remove(domain)
-            yield self._row(domain, self.asked[domain], estimate, said, [])
+            seen, row = self._measured[domain], f"look.{self.at[domain]}"
+            yield self._row(domain, self.asked[domain], seen, estimate, said, [], row)
+
+    def to_the_end(
+        self, on_look: Callable[[Mapping[str, Any]], None] | None = None, progress: Progress | None = None
+    ) -> Sequential:
+        """Look until every domain is decided, or its prompts are spent."""
+        history = []
+        while self.open:
+            for row in self.look(progress):
+                history.append(row)
+                if on_look:
+                    on_look(row)
+        settings = {
+            "m": REFERENCE_SIZE,
+            "margin": self.margin,
+            "replicates": REPLICATES,
+            "seed": self.seed,
+            "level": 1 - LEVEL,
+            "family": len(self.asked),
+            "looks": {name: list(plan.prompts) for name, plan in self.looks.items()},
+            "asked": dict(self.asked),
+        }
+        return Sequential(
+            pre=self.sides[0].label,
+            post=self.sides[1].label,
+            frame=pl.DataFrame(self.at_the_end(), schema=pl.Schema(LOOK)),
+            history=pl.DataFrame(history, schema=pl.Schema(LOOK)),
+            settings=settings,
+        )
 
     def at_the_end(self) -> list[dict[str, Any]]:
         """All headline facets at the last look, and whether the asked one turns round under a condition."""
         rows = []
         for domain in self.looks:
-            known = dict(self._similarities([domain], HEADLINES, CONDITIONS))
-            for (_, facet, condition), s in known.items():
+            known = self._similarities([domain], HEADLINES, CONDITIONS)
+            for (_, facet, condition), seen in known.items():
                 if condition != ALL:
                     continue
-                estimate = estimate_at(s, self.at[domain], self.looks[domain], seed=self.seed)
+                estimate = estimate_at(seen.values, self.at[domain], self.looks[domain], seed=self.seed)
                 said = self.verdicts[domain] if facet == self.asked[domain] else None
                 others = {c: known.get((domain, facet, c)) for c in CONDITIONS if c != ALL}
                 flips = [
@@ -513,33 +597,38 @@ class _Sequence:
                     for c, other in others.items()
                     if said in {"narrowed", "widened"}
                     and other is not None
-                    and contrast(other, (-1, 1), replicates=2, test=False).estimate * estimate.estimate < 0
+                    and contrast(other.values, (-1, 1), replicates=2, test=False).estimate * estimate.estimate < 0
                 ]
-                rows.append(self._row(domain, facet, estimate, said, flips))
+                rows.append(self._row(domain, facet, seen, estimate, said, flips, "last"))
         return rows
 
     def _similarities(
         self, domains: Sequence[str], metrics: Sequence[str], conditions: Sequence[str]
-    ) -> Iterator[tuple[tuple[str, str, str], Array]]:
+    ) -> dict[tuple[str, str, str], _Seen]:
         if "semantic.similarity" in metrics and (self.embedder is None or isinstance(self.embedder, str)):
             # Loaded once, it also remembers the vectors of the texts of earlier looks.
             with suppress(MissingExtra):  # score says so, and leaves the facet out
                 self.embedder = Embedder.load(self.embedder)
         samples = pl.concat([frame for domain in domains for frame in self._drawn[domain]])
-        scored = score(
+        found = score(
             Samples.of(samples), metrics=metrics, conditions=conditions, embedder=self.embedder, execute=self.execute
-        ).frame
+        )
+        scored, self._provenance = found.frame, found.provenance
         names = [side.label for side in self.sides]
         key = ["domain", "facet", "condition"]
+        seen = {}
         for (domain, facet, condition), group in scored.drop_nulls("value").group_by(key, maintain_order=True):
             wide = group.pivot(on="checkpoint", index="prompt_id", values="value").sort("prompt_id")
             if set(names) <= set(wide.columns):
-                both = wide.drop_nulls(names).select(names).to_numpy()
+                both = wide.drop_nulls(names)
                 if len(both) >= 2:
-                    yield (str(domain), str(facet), str(condition)), both
+                    counts = group.filter(pl.col("prompt_id").is_in(both["prompt_id"].implode()))["n"]
+                    values = both.select(names).to_numpy()
+                    seen[str(domain), str(facet), str(condition)] = _Seen(values, both["prompt_id"], counts)
+        return seen
 
     def _row(
-        self, domain: str, facet: str, estimate: Estimate, said: str | None, flips: Sequence[str]
+        self, domain: str, facet: str, seen: _Seen, estimate: Estimate, said: str | None, flips: Sequence[str], row: str
     ) -> dict[str, Any]:
         spec, looks, at = domain_of(domain), self.looks[domain], self.at[domain]
         return {
@@ -560,7 +649,24 @@ class _Sequence:
             "verdict": said,
             "provisional": estimate.n < PROVISIONAL,
             "confounded_by": list(flips),
-            "signature": f"{facet}.effective@{REFERENCE_SIZE}|dom:{domain}|prompts:{estimate.n}|n:{self.n}|U2"
-            f"|looks:{'-'.join(map(str, looks.prompts))}|spend:lan-demets.obf.{LEVEL}"
-            f"|ci:repeated.envelope.t+boot-t.95x{REPLICATES}|seed:{self.seed}",
+            "signature": amended(
+                signature_of(
+                    find_metric(f"{facet}.similarity"),
+                    domain,
+                    ALL,
+                    settings={"m": REFERENCE_SIZE, "margin": self.margin, "seed": self.seed},
+                    provenance=self._provenance,
+                    names=(self.sides[0].label, self.sides[1].label),
+                    prompts=prompts_shown(seen.prompts),
+                    counts=counts_shown(seen.counts),
+                    interval=f"ci:repeated.envelope.t+boot-t.95x{REPLICATES}",
+                ),
+                of="sequential." + "+".join(self._asked_of(name) for name in self.looks),
+                row=row,
+            ),
         }
+
+    def _asked_of(self, domain: str) -> str:
+        """What is asked of a domain, and its looks, in one word."""
+        looks = "-".join(map(str, self.looks[domain].prompts))
+        return f"{quote(domain, safe='')}={self.asked[domain]}={looks}"

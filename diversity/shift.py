@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -396,7 +397,9 @@ def compare(
         **({"tuned": list(inside)} if inside else {}),
     }
     shift = _compared(scores, names, settings, provenance, None if outputs == "none" else samples)
-    shift = replace(shift, probes=[asdict(cell) for cell in told])
+    # Of a chain of thought that was edited the outputs say nothing.
+    cells = [asdict(cell) if cell.probe == "faithfulness" else _signed(cell, scores, names, shift) for cell in told]
+    shift = replace(shift, probes=cells)
     if looks and samples is not None:
         shift = replace(shift, drilldown=kept_of(samples, names, looks, shift.prompts, outputs))
     if not sweeps:
@@ -410,6 +413,7 @@ def compare(
         names=names,
         metrics=scores.filter(pl.col("metric").str.ends_with(".similarity"))["metric"].unique().sort().to_list(),
         settings=settings,
+        signed={(r["domain"], r["facet"]): r["signature"] for r in shift.judged.iter_rows(named=True)},
         embedder=embedder,
         execute=execute,
         allow_settings_differ=allow_settings_differ,
@@ -421,6 +425,36 @@ def compare(
         equivalents=equivalents,
         provenance={**provenance, "sweep": [dict(s.provenance) for s in sweeps]},
     )
+
+
+def _signed(cell: Cell, scores: pl.DataFrame, names: tuple[str, str], shift: Shift) -> dict[str, Any]:
+    """What a probe found, with the line from which it can be computed again."""
+    sides = scores.filter(
+        (pl.col("condition") == ALL)
+        & pl.col("checkpoint").is_in(list(names))
+        & ~pl.col("prompt_id").str.starts_with(ALL_PROMPTS)
+    )
+    # A figure over several domains is named after none of them.
+    own = sides.filter(pl.col("domain") == cell.domain)
+    own = sides if own.is_empty() else own
+    ids = own.select(pl.col("domain") + "/" + pl.col("prompt_id")).to_series().unique()
+    sampling = [shift.provenance.get("sampling", {}).get(name, {}) for name in names]
+    parts = {
+        "v": f"{__version__}.1",
+        "dom": cell.domain,
+        "cond": ALL,
+        "prompts": f"{cell.n}#{prompts_shown(ids).partition('#')[2]}",
+        "n": counts_shown(own["n"]),
+        **{short: shown for short, shown in how_sampled(sampling[0], sampling[1]).items() if shown is not None},
+        "extract": "+".join(f"{name}.{domain_of(name).version}" for name in own["domain"].unique().sort()),
+        "ci": f"jackknife.{cell.groups}.t.95" if cell.groups else f"envelope.t+boot-t.95x{REPLICATES}",
+        "tuned": "+".join(quote(name, safe="") for name in shift.settings.get("tuned", ())) or None,
+        "seed": "0",
+        "of": "probes",
+        "row": quote(f"{cell.measure}, {cell.domain}, {cell.place}", safe=""),
+    }
+    shown = [f"{short}:{value}" for short, value in parts.items() if value is not None]
+    return asdict(replace(cell, signature="|".join([f"probe.{cell.probe}", *shown])))
 
 
 def _loaded(embedder: Embedder | str | None) -> Embedder | str | None:
@@ -596,7 +630,7 @@ class _Told:
             "n_prompts": n_prompts,
             "n_outputs": n_outputs,
             "verdict": "inconclusive" if self.metric.higher_is != "neither" else None,
-            "signature": self._signature(*signed),
+            "signature": self.signature(*signed),
         }
 
     def judged(self, estimate: Estimate, margin: float) -> dict[str, Any]:
@@ -619,7 +653,7 @@ class _Told:
             figures["verdict"] = verdict(_mirrored(estimate) if mirror else estimate, margin=margin)
         return figures
 
-    def _signature(self, prompts: str, counts: str, interval: str) -> str:
+    def signature(self, prompts: str, counts: str, interval: str) -> str:
         """One line from which the figure can be computed again."""
         spec, metric = domain_of(self.domain), self.metric
         parts = [
@@ -631,11 +665,7 @@ class _Told:
             f"n:{counts}",
         ]
         sampling = [self.provenance.get("sampling", {}).get(n, {}) for n in self.names]
-        for short, long in (("T", "temperature"), ("top_p", "top_p"), ("max", "max_tokens"), ("sample_seed", "seed")):
-            values = [s.get(long) for s in sampling]
-            if any(v is not None for v in values):
-                shown = [("?" if v is None else f"{v:g}") for v in values]
-                parts.append(f"{short}:{shown[0]}" if shown[0] == shown[1] else f"{short}:{shown[0]}>{shown[1]}")
+        parts += [f"{short}:{shown}" for short, shown in how_sampled(*sampling).items() if shown is not None]
         sets = [(s.get("prompt_sets") or {}).get(self.domain) for s in sampling]
         if any(sets):
             parts.append("set:" + ">".join(dict.fromkeys(s or "?" for s in sets)))
@@ -655,6 +685,47 @@ class _Told:
         if metric.needs == "vectors" and self.provenance.get("judge"):
             parts.append(f"judge:{self.provenance['judge']}".replace("|", "."))
         return "|".join([*parts, interval, f"margin:{self.settings['margin']!r}", f"seed:{self.settings['seed']}"])
+
+
+def signature_of(
+    metric: Metric,
+    domain: str,
+    condition: str,
+    *,
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    names: tuple[str, str],
+    prompts: str,
+    counts: str,
+    interval: str,
+) -> str:
+    """The line from which a figure can be computed again, for rows that `compare` does not make."""
+    return _Told(metric, domain, condition, settings, provenance, names).signature(prompts, counts, interval)
+
+
+SAMPLED = {"T": "temperature", "top_p": "top_p", "max": "max_tokens", "sample_seed": "seed"}
+
+
+def how_sampled(pre: Mapping[str, Any], post: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a signature says of the sampling of both sides; None of what neither recorded."""
+    found: dict[str, str | None] = dict.fromkeys(SAMPLED)
+    for short, long in SAMPLED.items():
+        values = [side.get(long) for side in (pre, post)]
+        if any(v is not None for v in values):
+            shown = [("?" if v is None else f"{v:g}") for v in values]
+            found[short] = shown[0] if shown[0] == shown[1] else ">".join(shown)
+    return found
+
+
+def amended(signature: str, **parts: str | None) -> str:
+    """A signature with some parts put in place of its own, or at its end where it has none; None takes a part out."""
+    known = {part.partition(":")[0]: part for part in signature.split("|")}
+    for short, value in parts.items():
+        if value is None:
+            known.pop(short, None)
+        else:
+            known[short] = f"{short}:{value}"
+    return "|".join(known.values())
 
 
 Figures = tuple[dict[str, Any], Estimate | None]
@@ -765,14 +836,25 @@ def _leave_out(without: pl.DataFrame) -> str:
 
 
 def _by_prompt(known: pl.DataFrame, settings: Mapping[str, Any]) -> tuple[str, str, str]:
-    """What a signature says of prompts, counts and interval where each prompt, in their order, has a score."""
-    digest = blake2b("\n".join(known["prompt_id"]).encode(), digest_size=2).hexdigest()
-    sizes = sorted({n for c in ("pre_n", "post_n") if c in known.columns for n in known[c].to_list()})
+    """What a signature says of prompts, counts and interval where each prompt has a score."""
+    counts = [n for c in ("pre_n", "post_n") if c in known.columns for n in known[c].to_list()]
     return (
-        f"{len(known)}#{digest}",
-        "-".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]])),
+        prompts_shown(known["prompt_id"]),
+        counts_shown(counts),
         f"ci:envelope.t+boot-t.95x{settings['replicates']}",
     )
+
+
+def prompts_shown(ids: Iterable[str]) -> str:
+    """How many prompts, and a digest of which."""
+    names = sorted(ids)
+    return f"{len(names)}#{blake2b(chr(10).join(names).encode(), digest_size=2).hexdigest()}"
+
+
+def counts_shown(counts: Iterable[int]) -> str:
+    """Fewest and most answers a prompt."""
+    sizes = sorted(set(counts))
+    return "-".join(str(size) for size in dict.fromkeys([*sizes[:1], *sizes[-1:]]))
 
 
 def _relative(estimate: Estimate) -> float | None:

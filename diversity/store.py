@@ -165,7 +165,8 @@ class Store:
                 raise InputError(f"{part}: is damaged: run `diversity sample` again, which draws it anew")
         frame = pl.concat([read_parquet(part)[0] for part in parts])
         asked = self._asked()
-        if is_last and frame.height < asked:
+        # A run that stops when it has decided has all that it wanted.
+        if is_last and frame.height < asked and "looks" not in self.provenance:
             warnings.warn(
                 f"{self.folder}: holds {frame.height} of {asked} outputs: run `diversity sample` again to finish it",
                 UserWarning,

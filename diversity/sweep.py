@@ -14,6 +14,7 @@ import polars as pl
 from diversity.embedding import Embedder
 from diversity.errors import InputError, NotComparable
 from diversity.scoring import ALL, Progress, score
+from diversity.shift import amended, counts_shown, how_sampled, prompts_shown
 from diversity.stats import Array, Estimate, both_scales, effective, mean_difference
 from diversity.tables import Samples
 
@@ -45,6 +46,7 @@ def along(
     names: tuple[str, str],
     metrics: Sequence[str],
     settings: Mapping[str, Any],
+    signed: Mapping[tuple[str, str], str],
     embedder: Embedder | str | None,
     execute: bool | str,
     allow_settings_differ: bool,
@@ -62,6 +64,8 @@ def along(
         What the comparison calls the two sides.
     metrics : sequence of str
         The headline similarities to measure.
+    signed : mapping of (domain, facet) to str
+        The signature of each headline of the comparison, which those of these rows are made of.
     """
     points = _points((pre, post), sweeps, names, allow_settings_differ=allow_settings_differ)
     key = ["domain", "prompt_id"]
@@ -83,8 +87,11 @@ def along(
     for (domain, facet), rows in sorted(headlines.group_by(["domain", "facet"]), key=lambda g: g[0]):
         valid = scored.filter((pl.col("domain") == domain) & (pl.col("metric") == "valid"))
         where = {"domain": domain, "facet": facet}
-        frontier += [where | row for row in _frontier(points, rows, valid, settings)]
-        if (found := _equivalent(points, rows, settings)) is not None:
+        if (str(domain), str(facet)) not in signed:
+            continue  # pre and post have too few prompts in common
+        own = amended(signed[str(domain), str(facet)], holm=None)  # no p belongs to these rows, and so no family
+        frontier += [where | row for row in _frontier(points, rows, valid, settings, own)]
+        if (found := _equivalent(points, rows, settings, own)) is not None:
             equivalents.append(where | found)
     return frontier, equivalents
 
@@ -144,24 +151,37 @@ def _temperature(frame: pl.DataFrame) -> float | None:
     return None if value is None else float(value)
 
 
-def _values(points: Sequence[_Point], rows: pl.DataFrame) -> Array:
-    """Values of each point, shape (points, prompts), on the prompts that all of them have a value for."""
+def _values(points: Sequence[_Point], rows: pl.DataFrame) -> tuple[Array, pl.Series]:
+    """Values of each point, shape (points, prompts), on the prompts that all of them have a value for; and those."""
     wide = rows.drop_nulls("value").pivot("checkpoint", index="prompt_id", values="value").sort("prompt_id")
     if any(p.key not in wide.columns for p in points):
-        return np.empty((len(points), 0))
-    table: Array = wide.select([p.key for p in points]).drop_nulls().to_numpy().T
-    return table
+        return np.empty((len(points), 0)), wide["prompt_id"].clear()
+    wide = wide.select("prompt_id", *(p.key for p in points)).drop_nulls()
+    table: Array = wide.drop("prompt_id").to_numpy().T
+    return table, wide["prompt_id"]
+
+
+def _signed(own: str, points: Sequence[_Point], rows: pl.DataFrame, prompts: pl.Series, row: str) -> str:
+    """The signature of a row over these points: two of them where it is about two."""
+    read = rows.filter(
+        pl.col("checkpoint").is_in([p.key for p in points]) & pl.col("prompt_id").is_in(prompts.implode())
+    )
+    sampling = [
+        {long: _setting(p.frame, long) for long in ("temperature", "top_p", "max_tokens", "seed")} for p in points
+    ]
+    told = {"prompts": prompts_shown(prompts), "n": counts_shown(read["n"])}
+    return amended(own, **told, **how_sampled(sampling[0], sampling[-1]), of="sweep", row=row)
 
 
 def _frontier(
-    points: Sequence[_Point], rows: pl.DataFrame, valid: pl.DataFrame, settings: Mapping[str, Any]
+    points: Sequence[_Point], rows: pl.DataFrame, valid: pl.DataFrame, settings: Mapping[str, Any], signed: str
 ) -> list[dict[str, Any]]:
     """Effective number and validity of each point, a side on the prompts that all its temperatures share."""
     m, options = settings["m"], {"replicates": settings["replicates"], "seed": settings["seed"]}
     found = []
     for side in ("pre", "post"):
         own = sorted((p for p in points if p.side == side), key=lambda p: (p.temperature is None, p.temperature))
-        similar, valid_share = _values(own, rows), _values(own, valid)
+        (similar, prompts), (valid_share, _) = _values(own, rows), _values(own, valid)
         count = similar.shape[1]
         for i, point in enumerate(own if count else ()):
             row: dict[str, Any] = {
@@ -182,16 +202,20 @@ def _frontier(
                 share = valid_share[i]
                 low, high = mean_difference(np.zeros_like(share), share, **options).interval
                 row |= {"validity_low": max(0.0, low), "validity_high": min(1.0, high)}
+            at = "own" if point.is_own else f"{point.temperature:g}"
+            row["signature"] = _signed(signed, [point], rows, prompts, f"frontier.{side}.{at}")
             found.append(row)
     return found
 
 
-def _equivalent(points: Sequence[_Point], rows: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+def _equivalent(
+    points: Sequence[_Point], rows: pl.DataFrame, settings: Mapping[str, Any], signed: str
+) -> dict[str, Any] | None:
     pre = sorted((p for p in points if p.side == "pre" and p.temperature is not None), key=lambda p: p.temperature or 0)
     if len(pre) < 2:
         return None
     (post,) = (p for p in points if p.side == "post" and p.is_own)
-    values = _values([*pre, post], rows)
+    values, prompts = _values([*pre, post], rows)
     temperatures = np.array([p.temperature for p in pre], dtype=float)
     if values.shape[1] < 2:
         return None
@@ -202,6 +226,7 @@ def _equivalent(points: Sequence[_Point], rows: pl.DataFrame, settings: Mapping[
         "n_prompts": values.shape[1],
         "lowest": float(temperatures[0]),
         "highest": float(temperatures[-1]),
+        "signature": _signed(signed, [*pre, post], rows, prompts, "equivalent"),
     }
 
 

@@ -121,7 +121,7 @@ def schema() -> dict[str, Any]:
                 "type": "object",
                 "properties": {
                     **{name: {"type": "string"} for name in ("probe", "measure", "domain", "place", "unit")},
-                    **{name: {"type": "string"} for name in ("verdict", "why", "key")},
+                    **{name: {"type": "string"} for name in ("verdict", "why", "key", "signature")},
                     **dict.fromkeys(("pre", "post", "shift", "low", "high", "post_low", "post_high"), NUMBERS),
                     "n": {"type": "integer"},
                     "cost": {"type": ["boolean", "null"]},

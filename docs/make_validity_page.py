@@ -328,12 +328,16 @@ def _directions(by_group: dict[str, list[Row]]) -> Iterator[str]:
             where = c["cell"]["manipulation"]
             yield f"- `{c['name']}` under {where}: {c['found']} where {c['nominal']} was due ({means})"
         yield ""
-    if any(c["name"].startswith("ngram_") and "SmolLM2 story" in c["cell"]["manipulation"] for c in against):
+    if any(name.endswith("equal length") for name in names):
+        yield "### Heat and length\n"
         yield (
             "The n-gram entropies and Hill numbers are not divided by how many n-grams there are, so they grow with "
-            f"length; and the stories, cut at 48 tokens, get shorter with heat ({_lengths()} words at T = 0.3, 0.6, "
-            "0.9 and 1.2), as rare words take more tokens. Their forms that are free of length, and all headlines, "
-            "rise. What is seen here is the reason why such counts compare at equal length only.\n"
+            "length, as the registry says of them; and the recorded stories, drawn with a limit of 48 tokens, get "
+            f"shorter with heat ({_lengths()} words at T = 0.3, 0.6, 0.9 and 1.2), as rare words take more tokens. "
+            "Read as they are, heat and length are mixed: "
+            f"{_not_wider(own)} of the {_by_length(own)} counts do not rise with heat there, as an earlier run found "
+            "when it still promised that. They are therefore promised to rise where all temperatures are read over "
+            "equally many answers of equally many words, and there every other metric is held to it as well.\n"
         )
     unclear = [c for c in own if c.get("nominal") == "wider" and c.get("found") == "undecided"]
     if unclear:
@@ -360,6 +364,23 @@ def _directions(by_group: dict[str, list[Row]]) -> Iterator[str]:
                 for c in pairs
             ],
         )
+
+
+def _raw_counts(own: Sequence[Row]) -> list[Row]:
+    from diversity.validity.directions import BY_LENGTH
+
+    return [
+        c for c in own if BY_LENGTH.fullmatch(c["name"]) and c["cell"]["manipulation"] == "temperature, SmolLM2 story"
+    ]
+
+
+def _by_length(own: Sequence[Row]) -> int:
+    return len(_raw_counts(own))
+
+
+def _not_wider(own: Sequence[Row]) -> int:
+    """How many raw counts of n-grams are not monotone in heat over the stories as they were drawn."""
+    return sum(c["found"] not in {"wider", "wider (monotone within noise)"} for c in _raw_counts(own))
 
 
 def _lengths() -> str:
@@ -507,22 +528,37 @@ def _replication(by_group: dict[str, list[Row]]) -> Iterator[str]:
     if groups:
         yield (
             "Short texts of gpt-3.5-turbo about groups of people: Lee et al. (FAccT 2024) report that texts about "
-            "marginalised groups are more alike. Difference in similarity to texts about White people of the same "
-            "format and gender, 30 texts a cell of their 128. Theirs are cosines of sentence embeddings; where only "
-            "words and form are shown here, that they show no clear difference does not speak against the paper:\n"
+            "African, Asian and Hispanic Americans are more alike than those about White ones, and, by less, those "
+            "about women than those about men. They regress the cosines of the sentence embeddings of all pairs of "
+            "texts of one format and group on group and gender, with a random intercept for the format. Here 30 "
+            "texts a cell of their 128, all 435 pairs of them, 13 formats; embedded by all-MiniLM-L6-v2, which is "
+            "none of theirs. *Slope* is the coefficient of that regression (in standard deviations of all pairs; the"
+            " design is balanced, so that it is the mean difference within formats and genders). The interval is "
+            "that of the texts, for these formats, as their claim is; theirs takes the pairs for independent, though"
+            " every text is in 29 of them, and would be narrower. The direction is promised of the cosine, which is "
+            "what they measured; the facets below it are ours.\n"
         )
+        order = sorted(groups, key=lambda c: c["name"] != "cosine of embeddings")
         yield from table(
-            ["facet", "contrast", "difference", "interval", "found"],
+            ["measure", "contrast", "difference", "interval", "slope", "found", "over formats"],
             [
                 [
                     c["name"],
                     c["cell"]["contrast"],
                     f"{c['cell']['mean difference of similarity']:+.4f}",
                     f"{c['low']:+.4f} to {c['high']:+.4f}",
-                    c["found"] if c.get("passed") else f"**{c['found']}**",
+                    f"{c['cell']['slope']:+.2f}",
+                    f"**{c['found']}**" if c.get("passed") is False else c["found"],
+                    f"{c['cell']['formats'][0]:+.4f} to {c['cell']['formats'][1]:+.4f}",
                 ]
-                for c in groups
+                for c in order
             ],
+        )
+        yield (
+            "*Over formats* is the interval that takes format and gender for a sample of such, as a claim about "
+            "formats not asked for would have to. An earlier run read words and form alone, by that wider interval, "
+            "and found nothing clear: the difference lies in what the texts say, hardly in their words or form, and it "
+            "differs much between formats.\n"
         )
     out = by_group.get("replication, out of reach", [])
     if out:
@@ -535,7 +571,9 @@ def _about() -> dict[str, str]:
     from diversity.validity.directions import MANIPULATIONS, TEMPERATURES
 
     sweep = f"recorded outputs of SmolLM2-135M-Instruct at T = {', '.join(map(str, TEMPERATURES))}"
-    return {m.name: m.about for m in MANIPULATIONS} | {f"temperature, SmolLM2 {d}": sweep for d in ("code", "story")}
+    swept = {f"temperature, SmolLM2 {d}": sweep for d in ("code", "story")}
+    equal = "the same, three quarters of the answers of each prompt, all cut to the same number of words"
+    return {m.name: m.about for m in MANIPULATIONS} | swept | {"temperature, SmolLM2 story, equal length": equal}
 
 
 ABOUT = _about()

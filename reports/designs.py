@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from markupsafe import Markup
 
 from diversity.reports import svg
-from diversity.reports.markdown import escape
+from diversity.reports.markdown import escape, folded
 from diversity.reports.notation import change, p_value, percent, plural
 from diversity.reports.plaintext import one_line
 from diversity.reports.sentences import facet_word, symbol
@@ -345,9 +346,25 @@ def _legend(settings: Mapping[str, Any]) -> str:
     )
 
 
+def signatures(design: Any) -> list[tuple[str, str]]:
+    """The signatures of the rows that the page shows, each with what it is of."""
+    tables = [design.verdicts()]
+    tables += [frame for name in ("trend", "levels", "forest") if (frame := getattr(design, name, None)) is not None]
+    if design.kind == "factorial":
+        tables.append(design.effects.filter((pl.col("condition") == "all") & (pl.col("kind") == "simple")))
+    found = []
+    for row in (row for table in tables for row in table.iter_rows(named=True) if row.get("signature")):
+        stages = [f"{row['reference_stage']} → {row['stage']}"] if "reference" in row else []
+        about = [str(row[c]) for c in ("effect", "name", "post_name") if row.get(c)]
+        about = stages or about or (["over the stages"] if "slope" in row else [])
+        found.append((", ".join([row["domain"], facet_word(row["facet"]), *about]), row["signature"]))
+    return list(dict.fromkeys(found))
+
+
 def markdown(design: Design) -> str:
-    """Write a design as Markdown; names from data are escaped."""
-    return written(page(design))
+    """Write a design as Markdown, its signatures last; names from data are escaped."""
+    lines = [signature for _, signature in signatures(design)]
+    return written(page(design)) + (f"\n{folded(lines)}" if lines else "")
 
 
 def written(told: Page) -> str:
@@ -377,7 +394,7 @@ def html(design: Design) -> str:
     from diversity.reports.html import sheet
 
     axis, forests = _forests(design)
-    drawn = {"levels": _levels(design), "forests": forests, "axis": axis}
+    drawn = {"levels": _levels(design), "forests": forests, "axis": axis, "signatures": signatures(design)}
     return sheet("design.html", page=page(design), kind=design.kind, **drawn)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,12 @@ def _escaped(row: Row) -> Row:
 
 
 def _signatures(told: Outline) -> str:
-    signatures = [one_line(row["signature"] or "", 600) for domain in told.domains for row in domain.facets]
+    return folded([row["signature"] or "" for domain in told.domains for row in domain.facets])
+
+
+def folded(signatures: Sequence[str]) -> str:
+    """Return signatures as a block that opens on demand, in a fence that none of them can close."""
+    signatures = [one_line(signature, 1200) for signature in signatures]
     longest = max((len(run) for s in signatures for run in re.findall("`+", s)), default=0)
     fence = "`" * max(3, longest + 1)
     body = "\n".join(signatures)

@@ -12,6 +12,7 @@ from diversity.cli import commands
 from diversity.embedding import Embedder
 from diversity.errors import InputError, MissingExtra
 from diversity.registry import find_domain
+from diversity.signature import parse
 from diversity.tables import Samples
 
 N = 4
@@ -97,6 +98,12 @@ def test_domains_are_told_apart_by_what_was_tuned(found):
     assert {c.domain for c in found.cells if c.place == "tuned"} == {"variants"}
     with pytest.raises(InputError, match="no domain is named"):
         audit(pl.DataFrame(), pl.DataFrame(), tuned=())
+
+
+def test_every_cell_says_from_what_it_can_be_computed_again(found):
+    signed = [parse(cell.signature) for cell in found.cells if cell.probe != "faithfulness"]
+    assert len(signed) > 20
+    assert {"probe.calibration", "probe.transfer", "lexical.effective", "valid"} <= {s["metric"] for s in signed}
 
 
 def test_the_same_checkpoint_twice_has_no_cost(sides):

@@ -221,7 +221,7 @@ def test_the_command_samples_until_decided_and_says_each_look(tmp_path, monkeypa
         "--until-decided",
         tmp_path / "s",
         "-d",
-        "story",
+        "story=lexical",
         "-n",
         4,
         "--prompts",
@@ -236,6 +236,6 @@ def test_the_command_samples_until_decided_and_says_each_look(tmp_path, monkeypa
         main()
     shown, told = capsys.readouterr()
     assert not ended.value.code, told
-    assert "story semantic, look 1 of 1, 12 of 12 prompts: narrowed" in told
+    assert "story lexical, look 1 of 1, 12 of 12 prompts: narrowed" in told
     assert "narrowed" in shown
     assert json.loads(out.read_text())["kind"] == "sequential"

@@ -16,7 +16,14 @@ from diversity.errors import InputError, UnknownName
 from diversity.registry import find_metric
 from diversity.stats import effective, log_ratio, pair_mean, verdict
 from diversity.validity import Check, validate
-from diversity.validity.directions import MANIPULATIONS, directions, seen_somewhere
+from diversity.validity.directions import (
+    MANIPULATIONS,
+    at_equal_length,
+    directions,
+    heated,
+    of_recorded,
+    seen_somewhere,
+)
 from diversity.validity.rates import (
     Screened,
     binomial,
@@ -28,7 +35,7 @@ from diversity.validity.rates import (
     rate_check,
     recorded_false_alarms,
 )
-from diversity.validity.recorded import ACROSS, auc, in_domain, pools, read_folder, stored
+from diversity.validity.recorded import ACROSS, auc, group_texts, in_domain, pools, read_folder, stored
 from diversity.validity.worlds import (
     MADE_UP,
     World,
@@ -40,6 +47,7 @@ from diversity.validity.worlds import (
     shape_of_shift,
     templates_world,
 )
+from diversity.views import WORD
 
 DOCS = Path(__file__).parent.parent / "docs"
 
@@ -231,7 +239,60 @@ def test_a_metric_of_the_wrong_orientation_and_a_constant_one_are_found_out():
     assert found.passed is False
 
 
+def test_counts_of_ngrams_rise_with_heat_at_equal_length_and_are_promised_there_only():
+    sweep = stored().filter((pl.col("temperature") != 1.0) & (pl.col("domain") == "story"))
+    equal = at_equal_length("equal", sweep)
+    rows = equal.build(np.random.default_rng(0), 8)
+    words: dict[str, set[int]] = {}
+    for _, prompt, _, text, _ in rows:
+        words.setdefault(prompt, set()).add(len(WORD.findall(text)))
+    assert len(rows) == 16 * 4 * 6
+    assert all(len(lengths) == 1 for lengths in words.values())
+    counts = [find_metric(name) for name in ("ngram_entropy_4_grassberger", "ngram_hill_3_q0", "ngram_entropy_2")]
+    raw, matched = (list(directions([m], seed=0, wanted=counts)) for m in (of_recorded("raw", sweep), equal))
+    assert raw[1].found == "wider, not monotone"  # heat shortens these stories, and with it the count
+    assert [(c.nominal, c.passed) for c in raw] == [(None, None)] * 3
+    assert [(c.nominal, c.passed) for c in matched] == [("wider", True)] * 3
+    assert heated(find_metric("ngram_entropy_2_normalised"))[0] == "wider"
+
+
 # Recorded outputs
+
+
+class Topics:
+    """Stands in for an embedding model: texts that share their first word point nearly the same way."""
+
+    name, fingerprint, signature = "topics", "000000", "emb:topics#000000"
+
+    def encode(self, texts, on_progress=None):
+        rows = []
+        for text in texts:
+            topic, _, rest = text.partition(" ")
+            own = np.random.default_rng(list(rest.encode())).normal(size=8)
+            rows.append(np.random.default_rng(list(topic.encode())).normal(size=8) + 0.3 * own)
+        return np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_texts_about_a_group_are_more_alike_where_they_have_fewer_topics():
+    rng = np.random.default_rng(0)
+    rows = [
+        ("m", form, f"{form}|{group}|{gender}", k, f"topic{rng.integers(topics)} word{rng.integers(99)}")
+        for form in ("bio", "tale", "joke")
+        for group, topics in (("White", 6), ("Asian", 1))
+        for gender in ("man", "woman")
+        for k in range(12)
+    ]
+    names = ["checkpoint", "domain", "prompt_id", "sample_index", "output"]
+    found = {
+        (c.name, c.cell["contrast"]): c for c in group_texts(pl.DataFrame(rows, schema=names, orient="row"), Topics())
+    }
+    cosine = found["cosine of embeddings", "Asian against White"]
+    assert (cosine.found, cosine.passed, cosine.runs) == ("more alike", True, 6)
+    assert cosine.low > 0.1
+    assert 0 < cosine.cell["slope"] < 3
+    assert found["cosine of embeddings", "woman against man"].found == "not clear"
+    assert found["lexical", "Asian against White"].passed is None
 
 
 def test_auc_by_hand():
@@ -286,6 +347,29 @@ def test_the_command_prints_what_it_found_and_writes_it(tmp_path):
     assert done.exit_code == 0, done.output
     assert "Karouzos" in done.output
     assert json.loads(out.read_text())["settings"]["parts"] == ["replication"]
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_stopped_and_finds_the_same(tmp_path, monkeypatch):
+    whole = validate(only=["replication", "power"]).to_json()
+    monkeypatch.setenv("DIVERSITY_CACHE", str(tmp_path))
+    monkeypatch.delenv("DIVERSITY_NO_CACHE")
+    told = []
+
+    def stop(what, done, total, piece):
+        told.append(piece)
+        if piece.startswith("power"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        validate(only=["replication", "power"], progress=stop)
+    again = validate(only=["replication", "power"], progress=lambda *row: told.append(row[-1]))
+    assert told == ["", "power, classes_world", "", "out of reach"]
+    assert again.to_json() == whole
+
+
+@pytest.mark.slow
+def test_several_processes_find_what_one_finds():
+    assert validate(only=["equivalence"], workers=2).to_json() == validate(only=["equivalence"]).to_json()
 
 
 def test_an_unknown_part_is_refused():

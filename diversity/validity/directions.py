@@ -18,7 +18,7 @@ import polars as pl
 from diversity.embedding import Embedder
 from diversity.registry import Metric, find_metric, metrics
 from diversity.scoring import score
-from diversity.validity.rates import Check, Progress
+from diversity.validity.rates import Check
 from diversity.validity.texts import (
     FORMS,
     MODES,
@@ -32,11 +32,14 @@ from diversity.validity.texts import (
     story,
 )
 from diversity.validity.worlds import Generator
+from diversity.views import WORD, Answers
 
 WIDER, FLAT = "wider", "flat"
 TEMPERATURES = (0.3, 0.6, 0.9, 1.2)
 # Reads the order of words not at all: a bag of words and its counts.
 UNIGRAM = re.compile(r"distinct_1|rarefied_distinct_1|ead_1|ngram_(?:entropy|hill)_1.*|ttr|hdd|jaccard_1|ruzicka_1")
+# Grows with the number of n-grams, which it is not divided by: what the registry says of it as a confound.
+BY_LENGTH = re.compile(r"ngram_(?:entropy|hill)_\d(?!.*_normalised).*")
 # Reads names, numbers or strings of a program as they are written.
 AS_WRITTEN = re.compile(r".*_raw")
 
@@ -75,15 +78,23 @@ def measured() -> list[Metric]:
     ]
 
 
+# A bigram model ends a sentence wherever its likeliest words lead through a full stop: heat, and more words to choose
+# from, move how long sentences are either way. Which way it was hung on the prompts that the model is made of.
+FULL_STOPS = (
+    r"sentence_length_.*",
+    "in a model of word pairs the full stop is a word as others: heat moves it either way",
+)
 # What a manipulation leaves as it is, whatever else it does: metrics that read only this promise nothing there.
 NOT_TOUCHED: Mapping[str, tuple[tuple[str, str], ...]] = {
     "temperature, n-gram model": (
         (r"(?:near_)?duplicates", "40 words that are drawn one by one never come out alike"),
         (r"valid_.*|.*\.effective_.*", "counts valid answers only, which the model is not made to give"),
+        FULL_STOPS,
     ),
     "vocabulary": (
         (r"(?:near_)?duplicates", "40 words that are drawn one by one never come out alike"),
         (r"valid_.*|.*\.effective_.*", "counts valid answers only, which the model is not made to give"),
+        FULL_STOPS,
     ),
     "temperature, programs": (
         (r"same_opening|top_opening_share", "all programs of a task open with the same def, but for one form"),
@@ -106,9 +117,11 @@ def everywhere(metric: Metric) -> tuple[str | None, str]:
 
 
 def heated(metric: Metric) -> tuple[str | None, str]:
-    """A model's own temperature: also lowers the share of valid answers, and lengthens or breaks off sentences."""
+    """A model's own temperature: also lowers the share of valid answers, and the words that a limit of tokens holds."""
     if metric.name.startswith("valid_") or ".effective_" in metric.name:
         return None, "counts valid answers only, and heat makes fewer of them"
+    if BY_LENGTH.fullmatch(metric.name):
+        return None, "counts n-grams, of which shorter answers have fewer, and heat makes them shorter"
     return everywhere(metric)
 
 
@@ -358,14 +371,44 @@ def of_recorded(name: str, frame: pl.DataFrame) -> Manipulation:
 
     def build(rng: Generator, n: int) -> Rows:
         del rng
-        kept = frame.filter(pl.col("sample_index") < n).sort("temperature", "prompt_id", "sample_index")
-        return [
-            (_level(t), prompt, k, output, None)
-            for t, prompt, k, output in kept.select("temperature", "prompt_id", "sample_index", "output").iter_rows()
-        ]
+        return _swept(frame, n)
 
     about = f"recorded outputs at T = {', '.join(map(_level, levels))}"
     return Manipulation(name=name, about=about, domain=frame["domain"][0], build=build, expect=heated)
+
+
+def at_equal_length(name: str, frame: pl.DataFrame) -> Manipulation:
+    """A recorded sweep of which all temperatures are read over equally many answers of equally many words.
+
+    Of each prompt the longest window that three quarters of the answers fill at every temperature; shorter answers are
+    left out, and as many are kept at each temperature.
+    """
+
+    def build(rng: Generator, n: int) -> Rows:
+        del rng
+        kept = n - n // 4
+        sets: dict[str, dict[str, list[str]]] = {}
+        for level, prompt, _, output, _ in _swept(frame, n):
+            sets.setdefault(prompt, {}).setdefault(level, []).append(output)
+        rows: Rows = []
+        for prompt, by_level in sets.items():
+            lengths = {level: [len(WORD.findall(text)) for text in texts] for level, texts in by_level.items()}
+            window = min(sorted(own, reverse=True)[kept - 1] for own in lengths.values())
+            for level, texts in by_level.items():
+                long = [t for t, length in zip(texts, lengths[level], strict=True) if length >= window][:kept]
+                rows += [(level, prompt, k, text, None) for k, text in enumerate(Answers(long, limit=window).read)]
+        return rows
+
+    about = "the same, three quarters of the answers of each prompt, all cut to the same number of words"
+    return Manipulation(name=name, about=about, domain=frame["domain"][0], build=build, expect=everywhere)
+
+
+def _swept(frame: pl.DataFrame, n: int) -> Rows:
+    kept = frame.filter(pl.col("sample_index") < n).sort("temperature", "prompt_id", "sample_index")
+    return [
+        (_level(t), prompt, k, output, None)
+        for t, prompt, k, output in kept.select("temperature", "prompt_id", "sample_index", "output").iter_rows()
+    ]
 
 
 def directions(
@@ -375,12 +418,10 @@ def directions(
     n: int = 8,
     wanted: Sequence[Metric] | None = None,
     embedder: Embedder | str | None = None,
-    progress: Progress | None = None,
 ) -> Iterator[Check]:
     """Measure every metric under every manipulation and hold what it did to what it must do."""
     chosen = list(wanted) if wanted is not None else measured()
-    todo = list(manipulations)
-    for done, each in enumerate(todo, 1):
+    for each in manipulations:
         rng = np.random.default_rng([seed, 7, *each.name.encode()])
         rows = each.build(rng, n)
         names = list(dict.fromkeys(row[0] for row in rows))
@@ -394,8 +435,6 @@ def directions(
         scores = score(frame, metrics=[m.name for m in chosen], conditions=["all"], embedder=embedder).frame
         for metric in chosen:
             yield _judged(each, metric, scores.filter(pl.col("metric") == metric.name), names)
-        if progress:
-            progress("known direction", done, len(todo))
 
 
 def _judged(each: Manipulation, metric: Metric, scores: pl.DataFrame, names: Sequence[str]) -> Check:

@@ -30,7 +30,6 @@ from diversity.validity.worlds import (
 )
 
 LEVEL = 0.05  # nominal rate of false alarms
-Progress = Callable[[str, int, int], None]
 PROMPT_COUNTS, OUTPUT_COUNTS = (8, 12, 25, 50, 100), (4, 8, 16)
 COVERED_COUNTS = (12, 20, 50, 100)
 DEFAULT_BUDGET = 100, 16  # prompts a domain holds, outputs a prompt
@@ -72,6 +71,11 @@ class Check:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return asdict(self) | {"cell": dict(self.cell)}
+
+
+def stream(seed: int, purpose: int, name: str) -> Generator:
+    """Random numbers of one check's own, whatever other checks are run."""
+    return np.random.default_rng([seed, purpose, *name.encode()])
 
 
 def binomial(hits: int, runs: int) -> tuple[float, float]:
@@ -192,11 +196,10 @@ def recorded_false_alarms(
     seed: int,
     prompts: Sequence[int] = PROMPT_COUNTS,
     outputs: Sequence[int] = OUTPUT_COUNTS,
-    progress: Progress | None = None,
 ) -> Iterator[Check]:
     """A/A over recorded outputs: both sides are halves of one checkpoint's outputs to some of the prompts."""
-    for done, pool in enumerate(pools, 1):
-        rng = np.random.default_rng([seed, 1, *pool.name.encode()])  # whatever other pools there are
+    for pool in pools:
+        rng = stream(seed, 1, pool.name)
         for n in outputs:
             kernels = pool.stacked(n)
             if not kernels:
@@ -220,8 +223,6 @@ def recorded_false_alarms(
                     "most",
                     cell={"prompts": count, "outputs": n, "facets": len(family)},
                 )
-        if progress:
-            progress("false alarms, recorded", done, len(pools))
 
 
 def made_up_false_alarms(
@@ -231,11 +232,10 @@ def made_up_false_alarms(
     worlds: Sequence[Callable[[Generator], World]] = MADE_UP,
     prompts: Sequence[int] = PROMPT_COUNTS,
     outputs: Sequence[int] = OUTPUT_COUNTS,
-    progress: Progress | None = None,
 ) -> Iterator[Check]:
     """A/A over made-up prompts, skewed and heavy-tailed ones among them: both sides drawn from the same law."""
-    for done, make in enumerate(worlds, 1):
-        rng = np.random.default_rng([seed, 2, done])
+    for make in worlds:
+        rng = stream(seed, 2, make.__name__)
         world = make(rng)
         for n in outputs:
             for count in prompts:
@@ -249,8 +249,6 @@ def made_up_false_alarms(
                     "most",
                     cell={"prompts": count, "outputs": n, "facets": 1},
                 )
-        if progress:
-            progress("false alarms, made up", done, len(worlds))
 
 
 # True log ratios of the effective numbers. A minority of prompts alone cannot carry the larger ones.
@@ -258,16 +256,13 @@ SHIFTS = {"one in five": -0.12, "one in twenty": -0.05, "widened": 0.15}
 SHIFT = -0.25
 
 
-def shifted_worlds(rng: Generator, bases: Sequence[World], kinds: Sequence[str] = KINDS) -> Iterator[tuple[str, World]]:
-    """Each world under each shape of a shift of known size."""
-    for base in bases:
-        is_uniform = bool(np.allclose(base.pre, base.pre[:, :1]))
-        for kind in kinds:
-            hits = shape_of_shift(kind, rng, len(base.pre))
-            if is_uniform and kind in {"widened", "exponential of skewed"}:
-                continue  # equal chances cannot be made more equal, nor sharper
-            how = "collapsed" if is_uniform or kind in COLLAPSES else "sharpened"
-            yield kind, scaled_to(base, hits, SHIFTS.get(kind, SHIFT), how)
+def shifted(rng: Generator, base: World, kind: str) -> World | None:
+    """A world under one shape of a shift of known size, None where it has none of that shape."""
+    is_uniform = bool(np.allclose(base.pre, base.pre[:, :1]))
+    if is_uniform and kind in {"widened", "exponential of skewed"}:
+        return None  # equal chances cannot be made more equal, nor sharper
+    how = "collapsed" if is_uniform or kind in COLLAPSES else "sharpened"
+    return scaled_to(base, shape_of_shift(kind, rng, len(base.pre)), SHIFTS.get(kind, SHIFT), how)
 
 
 def coverage(
@@ -279,17 +274,19 @@ def coverage(
     kinds: Sequence[str] = (*KINDS, *HOPELESS),
     prompts: Sequence[int] = COVERED_COUNTS,
     outputs: int = 16,
-    progress: Progress | None = None,
 ) -> Iterator[Check]:
     """How often the 95 % interval holds a known truth, and how wide it is beside the oracle's.
 
     The oracle knows the law of the estimate: its interval reaches from the 2.5 % to the 97.5 % point of the estimates
     of all runs. No method that has to estimate its spread is narrower on average.
     """
-    rng = np.random.default_rng([seed, 3])
-    bases = [*(make(rng) for make in worlds), *recorded]
-    cases = list(shifted_worlds(rng, bases, kinds))
-    for done, (kind, world) in enumerate(cases, 1):
+    bases = [*(make(stream(seed, 3, make.__name__)) for make in worlds), *recorded]
+    cases = [(base, kind) for base in bases for kind in kinds]
+    for base, kind in cases:
+        rng = stream(seed, 3, f"{base.name} {kind}")
+        world = shifted(rng, base, kind)
+        if world is None:
+            continue
         truth = world.truth()
         for count in prompts:
             screened = Screened.of(*world.draw(rng, runs, count, outputs))
@@ -329,8 +326,6 @@ def coverage(
                 runs=len(widths),
                 passed=mean - error <= 1.15 if count >= 50 else None,
             )
-        if progress:
-            progress("coverage", done, len(cases))
 
 
 def equivalence_errors(
@@ -340,11 +335,10 @@ def equivalence_errors(
     worlds: Sequence[Callable[[Generator], World]] = MADE_UP,
     prompts: Sequence[int] = (12, 25, 50, 100),
     outputs: int = 16,
-    progress: Progress | None = None,
 ) -> Iterator[Check]:
     """How often "no material change" is said where the true shift is the margin itself."""
-    for done, make in enumerate(worlds, 1):
-        rng = np.random.default_rng([seed, 4, done])
+    for make in worlds:
+        rng = stream(seed, 4, make.__name__)
         base = make(rng)
         margin = math.log1p(MARGIN)
         for kind in ("alike", "skewed"):
@@ -363,8 +357,6 @@ def equivalence_errors(
                     "most",
                     cell={"prompts": count, "outputs": outputs, "shift": kind},
                 )
-        if progress:
-            progress("equivalence", done, len(worlds))
 
 
 EFFECTS = (0.05, 0.10, 0.15, 0.20, 0.30)
@@ -379,21 +371,20 @@ def power(
     effects: Sequence[float] = EFFECTS,
     prompts: Sequence[int] = (25, 50, 100),
     outputs: Sequence[int] = (8, 16),
-    progress: Progress | None = None,
 ) -> Iterator[Check]:
     """Power curves: how often a narrowing of a known size is called one; nothing is promised but the numbers."""
     bases = [*((make, None) for make in worlds), *((None, world) for world in recorded)]
-    for done, (make, given) in enumerate(bases, 1):
-        rng = np.random.default_rng([seed, 5, done])
+    for make, given in bases:
+        rng = stream(seed, 5, make.__name__ if make else given.name if given else "")
         base = make(rng) if make else given
         assert base is not None
         how = "collapsed" if given is not None else "sharpened"
         hits = shape_of_shift("normal", rng, len(base.pre)).clip(0)
-        shifted = {effect: scaled_to(base, hits, math.log1p(-effect), how) for effect in effects}
+        worlds_of = {effect: scaled_to(base, hits, math.log1p(-effect), how) for effect in effects}
         for n in outputs:
             for count in prompts:
                 curve = []
-                for effect, world in shifted.items():
+                for effect, world in worlds_of.items():
                     screened = Screened.of(*world.draw(rng, runs, count, n))
                     found = 0
                     for run in np.flatnonzero(screened.high < 0):
@@ -420,8 +411,6 @@ def power(
                     cell={"prompts": count, "outputs": n},
                     note="" if smallest is not None else f"above {max(effects):.0%}",
                 )
-        if progress:
-            progress("power", done, len(bases))
 
 
 def _crossing(effects: Sequence[float], curve: Sequence[float], wanted: float) -> float | None:
@@ -437,8 +426,8 @@ def _crossing(effects: Sequence[float], curve: Sequence[float], wanted: float) -
 
 def unbiased(*, runs: int, seed: int) -> Iterator[Check]:
     """Whether the mean of the estimated similarities is the true one at n = 2, 4, 8 and 16."""
-    for place, make in enumerate(MADE_UP):
-        rng = np.random.default_rng([seed, 6, place])
+    for make in MADE_UP:
+        rng = stream(seed, 6, make.__name__)
         world = make(rng)
         for n in (2, 4, 8, 16):
             chosen: NDArray[np.int64] = rng.integers(len(world.pre), size=(runs, 1))
