@@ -488,7 +488,7 @@ def score(
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
 )
 @click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
 @click.option(
@@ -628,7 +628,7 @@ def _side(given: str) -> Samples | Scores:
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the shift as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
 @_execute
@@ -1183,7 +1183,7 @@ def _factor(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: headlines]"
 )
 @click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although top-p or the token limit differ.")
 @_execute

@@ -17,11 +17,11 @@ from diversity.designs import (
     Design,
     Side,
     Together,
-    bootstrap,
     head,
     interval_columns,
     levels_of,
     signatures,
+    statistical,
 )
 from diversity.errors import InputError, NotComparable
 from diversity.registry import domain_of
@@ -202,7 +202,7 @@ def factorial(
                 continue
             spec = domain_of(domain)
             signature = signed[domain, facet].replace("|cond:all|", f"|cond:{condition}|")
-            found = {e.label: contrast(similarities, e.weights, **bootstrap(settings)) for e in design}
+            found = {e.label: contrast(similarities, e.weights, **statistical(settings)) for e in design}
             whole = found["total"]
             # Effects that run against each other are no parts of what is left of them.
             mains = [found[e.label].estimate * whole.estimate for e in design if e.kind == "main"]
