@@ -29,7 +29,6 @@ from diversity.stats import (
     FLOOR,
     MARGIN,
     PROVISIONAL,
-    REPLICATES,
     Array,
     Estimate,
     benjamini_hochberg,
@@ -308,7 +307,7 @@ def compare(
     margin : float
         The material margin: the smallest relative change of the effective number that matters.
     seed : int
-        Seed of the bootstrap and of the permutation.
+        Seed of the permutation.
     allow_settings_differ : bool
         Compare although temperature, top-p or the token limit differ.
     outputs : "all", "top" or "none", optional
@@ -391,7 +390,6 @@ def compare(
         "m": REFERENCE_SIZE,
         "margin": margin,
         "scale": "log ratio of effective numbers",
-        "replicates": REPLICATES,
         "seed": seed,
         "level": 0.95,
         **({"tuned": list(inside)} if inside else {}),
@@ -447,7 +445,7 @@ def _signed(cell: Cell, scores: pl.DataFrame, names: tuple[str, str], shift: Shi
         "n": counts_shown(own["n"]),
         **{short: shown for short, shown in how_sampled(sampling[0], sampling[1]).items() if shown is not None},
         "extract": "+".join(f"{name}.{domain_of(name).version}" for name in own["domain"].unique().sort()),
-        "ci": f"jackknife.{cell.groups}.t.95" if cell.groups else f"envelope.t+boot-t.95x{REPLICATES}",
+        "ci": f"jackknife.{cell.groups}.t.95" if cell.groups else "envelope.t+el.95",
         "tuned": "+".join(quote(name, safe="") for name in shift.settings.get("tuned", ())) or None,
         "seed": "0",
         "of": "probes",
@@ -734,17 +732,16 @@ Figures = tuple[dict[str, Any], Estimate | None]
 def _within(told: _Told, known: pl.DataFrame, p: float | None) -> Figures:
     """One row of the Shift table from scores of single prompts that both sides have; `p` is their `sign_flip`."""
     spec, settings = told.metric, told.settings
-    row = told.row(len(known), int(known["pre_n"].sum()) + int(known["post_n"].sum()), _by_prompt(known, settings))
+    row = told.row(len(known), int(known["pre_n"].sum()) + int(known["post_n"].sum()), _by_prompt(known))
     if len(known) < 2:
         return row, None
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
-    options = {"replicates": settings["replicates"], "seed": settings["seed"], "p": p}
     if spec.headline:
-        estimate, beside = both_scales(pre, post, m=settings["m"], **options)
+        estimate, beside = both_scales(pre, post, m=settings["m"], p=p)
         margin = math.log1p(settings["margin"])
         relative: float | None = math.expm1(estimate.estimate)
     else:
-        estimate = mean_difference(pre, post, **options)
+        estimate = mean_difference(pre, post, p=p)
         margin, relative = abs(estimate.pre) * settings["margin"], _relative(estimate)
     narrowing = pre - post if spec.higher_is == "less diverse" else post - pre
     noise = known["pre_se"].to_numpy() ** 2 + known["post_se"].to_numpy() ** 2  # null is nan
@@ -807,12 +804,12 @@ def _between(told: _Told, group: pl.DataFrame) -> Figures:
         estimate = jackknife(whole["value"], values, 1 - without["n"].to_numpy() / count, n=count)
         return told.row(count, None, signed) | told.judged(estimate, 0), estimate
     known = group.drop_nulls("value")
-    row = told.row(len(known), int(known["n"].sum()), _by_prompt(known.rename({"n": "pre_n"}), told.settings))
+    row = told.row(len(known), int(known["n"].sum()), _by_prompt(known.rename({"n": "pre_n"})))
     if len(known) < 2:
         return row, None
     values = known["value"].to_numpy()
-    options = {"replicates": told.settings["replicates"], "seed": told.settings["seed"]}
-    estimate = replace(mean_difference(np.zeros_like(values), values, **options), pre=math.nan, post=math.nan)
+    estimate = mean_difference(np.zeros_like(values), values, seed=told.settings["seed"])
+    estimate = replace(estimate, pre=math.nan, post=math.nan)
     return row | told.judged(estimate, 0), estimate
 
 
@@ -835,13 +832,13 @@ def _leave_out(without: pl.DataFrame) -> str:
     return f"ci:jackknife.{len(without)}.t.95"
 
 
-def _by_prompt(known: pl.DataFrame, settings: Mapping[str, Any]) -> tuple[str, str, str]:
+def _by_prompt(known: pl.DataFrame) -> tuple[str, str, str]:
     """What a signature says of prompts, counts and interval where each prompt has a score."""
     counts = [n for c in ("pre_n", "post_n") if c in known.columns for n in known[c].to_list()]
     return (
         prompts_shown(known["prompt_id"]),
         counts_shown(counts),
-        f"ci:envelope.t+boot-t.95x{settings['replicates']}",
+        "ci:envelope.t+el.95",
     )
 
 

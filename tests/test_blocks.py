@@ -130,7 +130,7 @@ def test_a_prompt_is_never_cut():
     assert blocks.boundaries(keys)["block"].to_list() == [0, 4, 4]
 
 
-def test_what_a_reader_looks_at_does_not_depend_on_blocks_either(monkeypatch, cache):  # noqa: ARG001 - kept blocks
+def test_what_a_reader_looks_at_does_not_depend_on_blocks_either(monkeypatch, cache):
     sides = [_table(prompts=3).filter(checkpoint=name) for name in PAIR]
     options = {"metrics": ["lexical", "syntactic"], "conditions": ["all"]}
     whole = compare(*sides, **options)
