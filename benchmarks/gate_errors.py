@@ -43,7 +43,7 @@ def judged(subjects, similarities, looks=1):
     rows = []
     for (domain, facet), (pre, post) in zip(subjects, similarities, strict=True):
         prompts = len(pre)
-        estimate = stats.log_ratio(pre, post, replicates=1000)
+        estimate = stats.log_ratio(pre, post)
         row = dict.fromkeys(SHIFT)
         row |= {"domain": domain, "metric": f"{facet}.effective", "facet": facet, "condition": "all"}
         row |= {"n_prompts": prompts, "n_outputs": 2 * prompts * M, "pre": estimate.pre, "post": estimate.post}

@@ -65,7 +65,7 @@ def made() -> Shift:
                     | {"n_outputs": 3200, "verdict": "inconclusive", "margin": 0.1, "share_narrowed": 0.5}
                     | {
                         "signature": f"{shown}|v:0.1.0.1|dom:{name}|cond:{condition}|prompts:100#9f2c|n:16|T:1|top_p:1"
-                        "|max:256|set:de4e0a|extract:story.2|tok:word|U2|ci:envelope.t+boot-t.95x4000|seed:0"
+                        "|max:256|set:de4e0a|extract:story.2|tok:word|U2|ci:envelope.t+el.95|seed:0"
                     }
                 )
         for facet in FACETS:
@@ -104,7 +104,7 @@ def made() -> Shift:
         judged=pl.DataFrame(judged, schema=pl.Schema(JUDGED), infer_schema_length=None),
         pre="base",
         post="tuned",
-        settings={"m": REFERENCE_SIZE, "margin": 0.1, "replicates": 4000, "seed": 0, "level": 0.95},
+        settings={"m": REFERENCE_SIZE, "margin": 0.1, "seed": 0, "level": 0.95},
         provenance={
             "package": "0",
             "sampling": {"base": sampling, "tuned": sampling},

@@ -13,7 +13,6 @@ import sys
 import numpy as np
 
 from diversity.sequential import Looks, judged
-from diversity.stats import REPLICATES
 
 ANSWERS, MARGIN = 16, 0.10
 
@@ -54,7 +53,7 @@ def population(rng, shape, shift):
     return before, after(low), truth(low)
 
 
-def rates(shape, shift, prompts, runs, *, looks=4, replicates=REPLICATES, seed=0):
+def rates(shape, shift, prompts, runs, *, looks=4, seed=0):
     """Shares of runs with each verdict, of final intervals that hold the truth, and prompts used of those allowed."""
     rng = np.random.default_rng([seed, prompts, round(1000 * abs(shift))])
     before, after, truth = population(rng, shape, shift)
@@ -64,9 +63,7 @@ def rates(shape, shift, prompts, runs, *, looks=4, replicates=REPLICATES, seed=0
         chosen = rng.choice(len(before), prompts, replace=False)
         s = np.column_stack([class_similarity(rng, before[chosen]), class_similarity(rng, after[chosen])])
         for at, count in enumerate(plan.prompts):
-            estimate, verdict = judged({"d": s[:count]}, {"d": at}, {"d": plan}, margin=MARGIN, replicates=replicates)[
-                "d"
-            ]
+            estimate, verdict = judged({"d": s[:count]}, {"d": at}, {"d": plan}, margin=MARGIN)["d"]
             if verdict != "inconclusive":
                 break
         said[verdict] = said.get(verdict, 0) + 1

@@ -502,7 +502,7 @@ def score(
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
 )
 @click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
 @click.option(
@@ -651,7 +651,7 @@ def _side(given: str) -> Samples | Scores:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="What `diversity faithfulness --json` printed of this pair, for a rule about it.",
 )
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
 @_execute
@@ -1225,7 +1225,7 @@ def _factor(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: headlines]"
 )
 @click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
-@click.option("--seed", default=0, show_default=True, help="Seed of bootstrap and permutation.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
 @click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although top-p or the token limit differ.")
 @_execute

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from diversity.stats import REPLICATES, Array, Estimate, envelope, prompt_weights, sign_flip, standard_error
+from diversity.stats import Array, Estimate, of_logs, sign_flip
 
 LEVELS = (0.95, 0.90)
 
@@ -18,7 +18,6 @@ def contrast(
     weights: Sequence[float] | Array,
     *,
     m: int = 16,
-    replicates: int = REPLICATES,
     seed: int = 0,
     levels: tuple[float, float] = LEVELS,
     test: bool = True,
@@ -43,7 +42,7 @@ def contrast(
     -------
     Estimate
         `pre` and `post` are nan where the weights are not those of a pair. The interval is the envelope of Student's
-        t and of the percentile-t bootstrap over prompts, as in `diversity.stats.log_ratio`.
+        t and of balanced empirical likelihood, as in `diversity.stats.log_ratio`.
 
     Examples
     --------
@@ -51,33 +50,13 @@ def contrast(
     >>> round(contrast(s, (-1, 1)).estimate, 6)
     -0.310155
     """
-    c = np.asarray(weights, dtype=float)
-    n = len(similarities)
-    log_effective, scale = _mapped(similarities.mean(axis=0), m)
-    estimate = float((c * log_effective).sum())
+    found = of_logs(similarities, weights, m=m, levels=levels)
+    if not test:
+        return found
     # The derivative of log D by the mean similarity is minus the scale.
-    influence = -(similarities * (c * scale)).sum(axis=1)
-    drawn = prompt_weights(n, replicates, seed)
-    boot_log, boot_scale = _mapped(drawn @ similarities, m)
-    boot = (boot_log * c).sum(axis=1)
-    gradient = boot_scale * c
-    products = (similarities[:, :, None] * similarities[:, None, :]).reshape(n, -1)
-    means = drawn @ similarities
-    second = (drawn @ products).reshape(replicates, len(c), len(c))
-    variance = np.einsum("ri,rij,rj->r", gradient, second, gradient) - (gradient * means).sum(axis=1) ** 2
-    se = standard_error(influence)
-    wide, narrow = (envelope(estimate, se, n, boot, variance, level) for level in levels)
-    is_pair = c.tolist() == [-1, 1]
-    return Estimate(
-        n=n,
-        pre=math.exp(log_effective[0]) if is_pair else math.nan,
-        post=math.exp(log_effective[1]) if is_pair else math.nan,
-        estimate=estimate,
-        se=se,
-        interval=wide,
-        interval90=narrow,
-        p=sign_flip(influence - influence.mean() + estimate, seed=seed) if test else math.nan,
-    )
+    scale = _mapped(similarities.mean(axis=0), m)[1]
+    influence = -(similarities * (np.asarray(weights, dtype=float) * scale)).sum(axis=1)
+    return replace(found, p=sign_flip(influence - influence.mean() + found.estimate, seed=seed))
 
 
 def _mapped(means: Array, m: int) -> tuple[Array, Array]:
@@ -109,7 +88,7 @@ class Trend:
     is_monotone: bool
 
 
-def trend(similarities: Array, *, m: int = 16, replicates: int = REPLICATES, seed: int = 0) -> Trend:
+def trend(similarities: Array, *, m: int = 16, seed: int = 0) -> Trend:
     """Trend of the effective number over stages, on the same prompts.
 
     Parameters
@@ -128,7 +107,7 @@ def trend(similarities: Array, *, m: int = 16, replicates: int = REPLICATES, see
 
     stages = similarities.shape[1]
     place = np.arange(stages) - (stages - 1) / 2
-    slope = contrast(similarities, place / (place**2).sum(), m=m, replicates=replicates, seed=seed)
+    slope = contrast(similarities, place / (place**2).sum(), m=m, seed=seed)
     diversity = -similarities
     # Few prompts without ties have an exact distribution; with ties, and for many prompts, the normal one is used.
     tied = any(len(np.unique(row)) < stages for row in diversity)

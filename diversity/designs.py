@@ -489,10 +489,10 @@ def trajectory(
     settings = shifts[0, 1].settings
     measured = dict(together.similarities())
     claims = [
-        (shifts[i, j], {key: log_ratio(s[:, i], s[:, j], **bootstrap(settings)) for key, s in measured.items()})
+        (shifts[i, j], {key: log_ratio(s[:, i], s[:, j], **statistical(settings)) for key, s in measured.items()})
         for i, j in pairs
     ]
-    trends = {key: trend(s, **bootstrap(settings)) for key, s in measured.items()}
+    trends = {key: trend(s, **statistical(settings)) for key, s in measured.items()}
     again, adjusted = claimed(claims, [t.slope.p for t in trends.values()])
     of = f"trajectory.{stages}"
     judged = {(i, j): signed_as(s, of=of, row=f"pair.{i}-{j}") for (i, j), s in zip(pairs, again, strict=True)}
@@ -528,9 +528,9 @@ def trajectory(
     )
 
 
-def bootstrap(settings: Mapping[str, Any]) -> dict[str, Any]:
+def statistical(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that an interval depends on."""
-    return {"m": settings["m"], "replicates": settings["replicates"], "seed": settings["seed"]}
+    return {"m": settings["m"], "seed": settings["seed"]}
 
 
 def signatures(shift: Shift) -> dict[tuple[str, str], str]:
@@ -571,7 +571,7 @@ def levels_of(
     m, stages, sampling = settings.get("m", REFERENCE_SIZE), together.stages, together.sampling
     for (domain, facet), similarities in measured.items():
         for place, name in enumerate(together.names):
-            found = contrast(similarities[:, [place]], (1.0,), **bootstrap(settings))
+            found = contrast(similarities[:, [place]], (1.0,), **statistical(settings))
             low, high = (float(np.clip(np.exp(end), 1, m)) for end in found.interval)
             rows.append(
                 {

@@ -18,11 +18,11 @@ from diversity.designs import (
     Design,
     Side,
     Together,
-    bootstrap,
     head,
     interval_columns,
     levels_of,
     signed_as,
+    statistical,
 )
 from diversity.errors import InputError, NotComparable
 from diversity.registry import domain_of
@@ -213,7 +213,7 @@ def factorial(
             if (domain, facet) not in judged:
                 continue
             spec = domain_of(domain)
-            found = {e.label: contrast(similarities, e.weights, **bootstrap(settings)) for e in design}
+            found = {e.label: contrast(similarities, e.weights, **statistical(settings)) for e in design}
             whole = found["total"]
             # Effects that run against each other are no parts of what is left of them.
             mains = [found[e.label].estimate * whole.estimate for e in design if e.kind == "main"]

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from diversity.contrasts import influences
-from diversity.designs import Design, Side, Together, bootstrap, head, interval_columns, signatures, signed_as
+from diversity.designs import Design, Side, Together, head, interval_columns, signatures, signed_as, statistical
 from diversity.errors import InputError
 from diversity.pooling import Method, Pooled, random_effects
 from diversity.registry import domain_of
@@ -190,7 +190,7 @@ def recipe(
     rows: list[dict[str, Any]] = []
     forest: list[dict[str, Any]] = []
     for (domain, facet), similarities in together.similarities():
-        estimates = [log_ratio(similarities[:, i], similarities[:, j], **bootstrap(settings)) for i, j in places]
+        estimates = [log_ratio(similarities[:, i], similarities[:, j], **statistical(settings)) for i, j in places]
         found = pool(similarities, places, [e.estimate for e in estimates], method=method, m=settings["m"])
         spec = domain_of(domain)
         few = len(pairs) < FEWEST_RUNS

@@ -25,7 +25,7 @@ from diversity.registry import FACETS, domain_of, find_metric
 from diversity.sampling import Backend, Request, _Batch, _interrupted_between_batches, _rows, _Run
 from diversity.scoring import ALL, CONDITIONS, score
 from diversity.shift import REFERENCE_SIZE, amended, counts_shown, prompts_shown, signature_of
-from diversity.stats import FLOOR, MARGIN, PROVISIONAL, REPLICATES, Array, Estimate, stream_of, verdict
+from diversity.stats import FLOOR, MARGIN, PROVISIONAL, Array, Estimate, stream_of, verdict
 from diversity.store import Store
 from diversity.tables import Samples
 
@@ -149,7 +149,6 @@ def estimate_at(
     *,
     alpha: float = LEVEL,
     m: int = REFERENCE_SIZE,
-    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> Estimate:
     """Estimate a shift at a look, with intervals that hold at all looks together.
@@ -167,15 +166,13 @@ def estimate_at(
     -------
     Estimate
         Its `interval` is the repeated confidence interval of level 1 - alpha (Jennison and Turnbull 1989): the normal
-        boundary's tail is taken of Student's t and of the percentile-t bootstrap, as in `contrast`. `interval90` is
+        boundary's tail is taken of Student's t and of balanced empirical likelihood, as in `contrast`. `interval90` is
         the same of 1 - 2 alpha, for equivalence.
     """
     from scipy.special import ndtr
 
     levels = tuple(1 - 2 * float(ndtr(-looks.critical(a)[look])) for a in (alpha, 2 * alpha))
-    return contrast(
-        similarities, (-1, 1), m=m, replicates=replicates, seed=seed, levels=(levels[0], levels[1]), test=False
-    )
+    return contrast(similarities, (-1, 1), m=m, seed=seed, levels=(levels[0], levels[1]), test=False)
 
 
 def judged(
@@ -185,7 +182,6 @@ def judged(
     *,
     margin: float,
     m: int = REFERENCE_SIZE,
-    replicates: int = REPLICATES,
     seed: int = 0,
 ) -> dict[str, tuple[Estimate, str]]:
     """Judge what is asked of each domain at the look it is at.
@@ -205,7 +201,7 @@ def judged(
         The interval is the one of `estimate_at` at 95 %. A direction also needs its place in Holm's order over the
         domains, at each look's own boundary, so that any false direction at all is had in at most 5 % of runs.
     """
-    options: dict[str, Any] = {"m": m, "replicates": replicates, "seed": seed}
+    options: dict[str, Any] = {"m": m, "seed": seed}
     family = len(similarities)
     # The smallest share of alpha at which a domain's interval leaves out zero, as the divisor of alpha.
     divisor = dict.fromkeys(similarities, 0)
@@ -566,7 +562,6 @@ class _Sequence:
         settings = {
             "m": REFERENCE_SIZE,
             "margin": self.margin,
-            "replicates": REPLICATES,
             "seed": self.seed,
             "level": 1 - LEVEL,
             "family": len(self.asked),
@@ -597,7 +592,7 @@ class _Sequence:
                     for c, other in others.items()
                     if said in {"narrowed", "widened"}
                     and other is not None
-                    and contrast(other.values, (-1, 1), replicates=2, test=False).estimate * estimate.estimate < 0
+                    and contrast(other.values, (-1, 1), test=False).estimate * estimate.estimate < 0
                 ]
                 rows.append(self._row(domain, facet, seen, estimate, said, flips, "last"))
         return rows
@@ -659,7 +654,7 @@ class _Sequence:
                     names=(self.sides[0].label, self.sides[1].label),
                     prompts=prompts_shown(seen.prompts),
                     counts=counts_shown(seen.counts),
-                    interval=f"ci:repeated.envelope.t+boot-t.95x{REPLICATES}",
+                    interval="ci:repeated.envelope.t+el.95",
                 ),
                 of="sequential." + "+".join(self._asked_of(name) for name in self.looks),
                 row=row,

@@ -28,7 +28,6 @@ from diversity.stats import (
     FLOOR,
     MARGIN,
     PROVISIONAL,
-    REPLICATES,
     Estimate,
     beyond_noise,
     both_scales,
@@ -304,7 +303,7 @@ def compare(
     margin : float
         The material margin: the smallest relative change of the effective number that matters.
     seed : int
-        Seed of the bootstrap and of the permutation.
+        Seed of the permutation.
     allow_settings_differ : bool
         Compare although temperature, top-p or the token limit differ.
     outputs : "all", "top" or "none", optional
@@ -388,7 +387,6 @@ def compare(
         "m": REFERENCE_SIZE,
         "margin": margin,
         "scale": "log ratio of effective numbers",
-        "replicates": REPLICATES,
         "seed": seed,
         "level": 0.95,
         **({"tuned": list(inside)} if inside else {}),
@@ -444,7 +442,7 @@ def _signed(cell: Cell, scores: pl.DataFrame, names: tuple[str, str], shift: Shi
         "n": counts_shown(own["n"]),
         **{short: shown for short, shown in how_sampled(sampling[0], sampling[1]).items() if shown is not None},
         "extract": "+".join(f"{name}.{domain_of(name).version}" for name in own["domain"].unique().sort()),
-        "ci": f"jackknife.{cell.groups}.t.95" if cell.groups else f"envelope.t+boot-t.95x{REPLICATES}",
+        "ci": f"jackknife.{cell.groups}.t.95" if cell.groups else "envelope.t+el.95",
         "tuned": "+".join(quote(name, safe="") for name in shift.settings.get("tuned", ())) or None,
         "seed": "0",
         "of": "probes",
@@ -717,17 +715,16 @@ def _within(told: _Told, group: pl.DataFrame) -> Figures:
     """One row of the Shift table from scores of single prompts."""
     spec, settings = told.metric, told.settings
     known = group.drop_nulls(["pre", "post"])
-    row = told.row(len(known), sum(known["pre_n"].to_list() + known["post_n"].to_list()), _by_prompt(known, settings))
+    row = told.row(len(known), sum(known["pre_n"].to_list() + known["post_n"].to_list()), _by_prompt(known))
     if len(known) < 2:
         return row, None
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
-    options = {"replicates": settings["replicates"], "seed": settings["seed"]}
     if spec.headline:
-        estimate, beside = both_scales(pre, post, m=settings["m"], **options)
+        estimate, beside = both_scales(pre, post, m=settings["m"], seed=settings["seed"])
         margin = math.log1p(settings["margin"])
         relative: float | None = math.expm1(estimate.estimate)
     else:
-        estimate = mean_difference(pre, post, **options)
+        estimate = mean_difference(pre, post, seed=settings["seed"])
         margin, relative = abs(estimate.pre) * settings["margin"], _relative(estimate)
     narrowing = pre - post if spec.higher_is == "less diverse" else post - pre
     noise = (known.select("pre_se", "post_se").fill_null(math.nan).to_numpy() ** 2).sum(axis=1)
@@ -790,12 +787,12 @@ def _between(told: _Told, group: pl.DataFrame) -> Figures:
         estimate = jackknife(whole["value"], values, 1 - without["n"].to_numpy() / count, n=count)
         return told.row(count, None, signed) | told.judged(estimate, 0), estimate
     known = group.drop_nulls("value")
-    row = told.row(len(known), int(known["n"].sum()), _by_prompt(known.rename({"n": "pre_n"}), told.settings))
+    row = told.row(len(known), int(known["n"].sum()), _by_prompt(known.rename({"n": "pre_n"})))
     if len(known) < 2:
         return row, None
     values = known["value"].to_numpy()
-    options = {"replicates": told.settings["replicates"], "seed": told.settings["seed"]}
-    estimate = replace(mean_difference(np.zeros_like(values), values, **options), pre=math.nan, post=math.nan)
+    estimate = mean_difference(np.zeros_like(values), values, seed=told.settings["seed"])
+    estimate = replace(estimate, pre=math.nan, post=math.nan)
     return row | told.judged(estimate, 0), estimate
 
 
@@ -818,13 +815,13 @@ def _leave_out(without: pl.DataFrame) -> str:
     return f"ci:jackknife.{len(without)}.t.95"
 
 
-def _by_prompt(known: pl.DataFrame, settings: Mapping[str, Any]) -> tuple[str, str, str]:
+def _by_prompt(known: pl.DataFrame) -> tuple[str, str, str]:
     """What a signature says of prompts, counts and interval where each prompt has a score."""
     counts = pl.concat([known[c] for c in ("pre_n", "post_n") if c in known.columns])
     return (
         prompts_shown(known["prompt_id"]),
         counts_shown(counts),
-        f"ci:envelope.t+boot-t.95x{settings['replicates']}",
+        "ci:envelope.t+el.95",
     )
 
 

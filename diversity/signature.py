@@ -43,16 +43,10 @@ def _prompts(text: str) -> Part:
 
 
 def _interval(text: str) -> Part:
-    """How the interval was made: "envelope.t+boot-t.95x4000", "jackknife.20.t.95", "hksj+shared.t.95" or "none"."""
-    if found := re.fullmatch(r"(?P<kind>[\w.+-]+?)\.(?P<level>\d+)x(?P<replicates>\d+)", text):
-        return {
-            "kind": found["kind"],
-            "level": int(found["level"]) / 100,
-            "replicates": int(found["replicates"]),
-        }
+    """How the interval was made: "envelope.t+el.95", "jackknife.20.t.95", "hksj+shared.t.95" or "none"."""
     if found := re.fullmatch(r"jackknife\.(\d+)\.t\.(\d+)", text):
         return {"kind": "jackknife.t", "level": int(found[2]) / 100, "groups": int(found[1])}
-    if found := re.fullmatch(r"(hksj\+shared\.t)\.(\d+)", text):
+    if found := re.fullmatch(r"([\w.+-]+)\.(\d+)", text):
         return {"kind": found[1], "level": int(found[2]) / 100}
     if text == "none":
         return {"kind": "none"}
@@ -146,9 +140,9 @@ def parse(text: str) -> dict[str, Any]:
     Examples
     --------
     >>> found = parse("lexical.effective@16|v:0.1.0.1|dom:story|cond:all|prompts:40#9f2c|n:16|T:1|extract:story.2"
-    ...               "|tok:word|U2|ci:envelope.t+boot-t.95x4000|margin:0.1|holm:story.lexical|seed:0")
-    >>> found["metric"], found["m"], found["temperature"], found["interval"]["replicates"]
-    ('lexical.effective', 16, (1.0, 1.0), 4000)
+    ...               "|tok:word|U2|ci:envelope.t+el.95|margin:0.1|holm:story.lexical|seed:0")
+    >>> found["metric"], found["m"], found["temperature"], found["interval"]["level"]
+    ('lexical.effective', 16, (1.0, 1.0), 0.95)
     """
     head, *parts = text.strip().split("|")
     metric, at, m = head.partition("@")

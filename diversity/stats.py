@@ -6,6 +6,7 @@ Formulas and measured coverage: `docs/statistics.md`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-REPLICATES = 4000
 MARGIN = 0.10  # of the effective number
 FLOOR, PROVISIONAL = 10, 20  # prompts below which there is no verdict, and below which it is provisional
+BALANCE = 1.9  # standard deviations from a candidate to its pseudo-prompt, at least (Emerson and Owen 2009)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,21 +78,12 @@ def pair_mean(matrix: Array) -> tuple[float, float]:
     return float(mean), float(np.sqrt((n - 1) / n * ((without - without.mean()) ** 2).sum()))
 
 
-@lru_cache(maxsize=8)
-def prompt_weights(n: int, replicates: int, seed: int) -> Array:
-    """How often each prompt is drawn in each bootstrap replicate, shape (replicates, n), summing to 1 a row."""
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, stream_of("bootstrap"), n])))
-    return rng.multinomial(n, np.full(n, 1 / n), size=replicates) / n
-
-
 def stream_of(purpose: str) -> int:
     """Return the number of a purpose's own stream of random numbers, beside the seed."""
     return int.from_bytes(blake2b(purpose.encode(), digest_size=4).digest(), "little")
 
 
-def log_ratio(
-    similarity_pre: Array, similarity_post: Array, *, m: int = 16, replicates: int = REPLICATES, seed: int = 0
-) -> Estimate:
+def log_ratio(similarity_pre: Array, similarity_post: Array, *, m: int = 16, seed: int = 0) -> Estimate:
     """Log ratio of the effective numbers, post over pre, paired by prompt.
 
     Parameters
@@ -100,51 +92,68 @@ def log_ratio(
         Each prompt's unbiased mean similarity, in the same order of prompts.
     m : int
         Reference number of answers of the effective number.
+    seed : int
+        Of the sign flips that p comes from. The interval draws nothing.
 
     Returns
     -------
     Estimate
-        `pre` and `post` are effective numbers. The interval is the envelope of Student's t on the influence
-        values and of the percentile-t bootstrap over prompts: t alone under-covers skewed shifts,
-        percentile-t alone alarms on symmetric heavy tails.
+        `pre` and `post` are effective numbers. The interval is the envelope of Student's t on the influence values
+        and of balanced empirical likelihood: see `envelope`.
     """
-    return both_scales(similarity_pre, similarity_post, m=m, replicates=replicates, seed=seed)[0]
+    p = sign_flip(similarity_pre - similarity_post, seed=seed)
+    return of_logs(np.column_stack([similarity_pre, similarity_post]), (-1, 1), m=m, p=p)
 
 
 def both_scales(
-    similarity_pre: Array, similarity_post: Array, *, m: int = 16, replicates: int = REPLICATES, seed: int = 0
+    similarity_pre: Array, similarity_post: Array, *, m: int = 16, seed: int = 0
 ) -> tuple[Estimate, Estimate]:
-    """`log_ratio`, and post minus pre of the mean dissimilarity with the same interval, from one bootstrap."""
-    mean_pre, mean_post = max(similarity_pre.mean(), 0.0), max(similarity_post.mean(), 0.0)
-    weights = prompt_weights(len(similarity_pre), replicates, seed)
-    moments = weights @ np.column_stack(
-        [similarity_pre, similarity_post, similarity_pre**2, similarity_post**2, similarity_pre * similarity_post]
-    )
-    of_pre, of_post = moments[:, 2] - moments[:, 0] ** 2, moments[:, 3] - moments[:, 1] ** 2
-    of_both = moments[:, 4] - moments[:, 0] * moments[:, 1]
-    boot_pre, boot_post = moments[:, 0].clip(0), moments[:, 1].clip(0)
-    a, b = (m - 1) / (1 + (m - 1) * boot_pre), (m - 1) / (1 + (m - 1) * boot_post)
-    deltas = similarity_pre - similarity_post
-    p = sign_flip(deltas, seed=seed)
-    ratio = _estimate(
-        pre=float(effective(mean_pre, m)),
-        post=float(effective(mean_post, m)),
-        estimate=math.log1p((m - 1) * mean_pre) - math.log1p((m - 1) * mean_post),
-        influence=influence(similarity_pre, similarity_post, m=m),
-        boot=np.log1p((m - 1) * boot_pre) - np.log1p((m - 1) * boot_post),
-        boot_variance=a**2 * of_pre + b**2 * of_post - 2 * a * b * of_both,
+    """`log_ratio`, and post minus pre of the mean dissimilarity with the same kind of interval and the same p."""
+    ratio = log_ratio(similarity_pre, similarity_post, m=m, seed=seed)
+    pre, post = 1 - float(similarity_pre.mean()), 1 - float(similarity_post.mean())
+    return ratio, _of_deltas(similarity_pre - similarity_post, pre=pre, post=post, p=ratio.p)
+
+
+def of_logs(
+    similarities: Array,
+    weights: Sequence[float] | Array,
+    *,
+    m: int = 16,
+    p: float = math.nan,
+    levels: tuple[float, float] = (0.95, 0.90),
+) -> Estimate:
+    """Weighted sum of the logarithms of checkpoints' effective numbers; see `diversity.contrasts.contrast`.
+
+    Of a candidate value the likelihood asks whether the influence values have a mean of zero once the mean
+    similarities are moved to that value, each by its share of the weights. Of a pair this is the mean of
+    (1 + (m - 1) s_pre) - ratio (1 + (m - 1) s_post), whatever the shares: linear, as in Fieller (1954).
+    """
+    c = np.asarray(weights, dtype=float)
+    inner = 1 + (m - 1) * similarities.mean(axis=0).clip(0)
+    log_effective = math.log(m) - np.log(inner)
+    estimate = float((c * log_effective).sum())
+    # Each prompt's part of each mean, in units of that mean; a mean below zero counts as zero, by moving all.
+    parts = (m - 1) * (similarities - similarities.mean(axis=0)) / inner
+    steps = c / (c**2).sum()
+
+    def at(shifts: Array) -> Array:
+        moved = np.exp(np.multiply.outer(shifts, steps))
+        centred: Array = -(moved * c) @ parts.T - ((moved - 1) * c).sum(axis=1)[:, None]
+        return centred
+
+    within = np.minimum(c, 0).sum() * math.log(m) - estimate, np.maximum(c, 0).sum() * math.log(m) - estimate
+    is_pair = c.tolist() == [-1, 1]
+    return _estimate(
+        n=len(similarities),
+        pre=math.exp(log_effective[0]) if is_pair else math.nan,
+        post=math.exp(log_effective[1]) if is_pair else math.nan,
+        estimate=estimate,
+        se=standard_error(-(parts * c).sum(axis=1)),
+        at=at,
+        within=within,
+        levels=levels,
         p=p,
     )
-    difference = _estimate(
-        pre=1 - float(similarity_pre.mean()),
-        post=1 - float(similarity_post.mean()),
-        estimate=float(deltas.mean()),
-        influence=deltas,
-        boot=moments[:, 0] - moments[:, 1],
-        boot_variance=of_pre + of_post - 2 * of_both,
-        p=p,
-    )
-    return ratio, difference
 
 
 def influence(similarity_pre: Array, similarity_post: Array, *, m: int = 16) -> Array:
@@ -154,46 +163,43 @@ def influence(similarity_pre: Array, similarity_post: Array, *, m: int = 16) -> 
     return values
 
 
-def mean_difference(pre: Array, post: Array, *, replicates: int = REPLICATES, seed: int = 0) -> Estimate:
-    """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval as in `log_ratio`."""
+def mean_difference(pre: Array, post: Array, *, seed: int = 0) -> Estimate:
+    """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval and p as in `log_ratio`."""
     deltas = post - pre
-    weights = prompt_weights(len(deltas), replicates, seed)
-    boot = weights @ deltas
-    variance = weights @ deltas**2 - boot**2
+    return _of_deltas(deltas, pre=float(pre.mean()), post=float(post.mean()), p=sign_flip(deltas, seed=seed))
+
+
+def _of_deltas(deltas: Array, *, pre: float, post: float, p: float) -> Estimate:
+    centred = deltas - deltas.mean()
     return _estimate(
-        pre=float(pre.mean()),
-        post=float(post.mean()),
+        n=len(deltas),
+        pre=pre,
+        post=post,
         estimate=float(deltas.mean()),
-        influence=deltas,
-        boot=boot,
-        boot_variance=variance,
-        p=sign_flip(deltas, seed=seed),
+        se=standard_error(deltas),
+        at=lambda shifts: centred - shifts[:, None],
+        within=(-math.inf, math.inf),
+        levels=(0.95, 0.90),
+        p=p,
     )
 
 
 def _estimate(
     *,
+    n: int,
     pre: float,
     post: float,
     estimate: float,
-    influence: Array,
-    boot: Array,
-    boot_variance: Array,
+    se: float,
+    at: Callable[[Array], Array],
+    within: tuple[float, float],
+    levels: tuple[float, float],
     p: float,
 ) -> Estimate:
-    n = len(influence)
-    se = standard_error(influence)
-    intervals = [envelope(estimate, se, n, boot, boot_variance, level) for level in (0.95, 0.90)]
-    return Estimate(
-        n=n,
-        pre=pre,
-        post=post,
-        estimate=estimate,
-        se=se,
-        interval=intervals[0],
-        interval90=intervals[1],
-        p=p,
+    wide, narrow = (
+        (estimate + low, estimate + high) for low, high in envelope(se, n, at, within=within, levels=levels)
     )
+    return Estimate(n=n, pre=pre, post=post, estimate=estimate, se=se, interval=wide, interval90=narrow, p=p)
 
 
 def standard_error(influence: Array) -> float:
@@ -209,28 +215,129 @@ def standard_error(influence: Array) -> float:
 
 
 def envelope(
-    estimate: float, se: float, n: int, boot: Array, boot_variance: Array, level: float
-) -> tuple[float, float]:
-    """Return the envelope of Student's t and the percentile-t interval over n prompts.
+    se: float,
+    n: int,
+    at: Callable[[Array], Array],
+    *,
+    within: tuple[float, float] = (-math.inf, math.inf),
+    levels: Sequence[float] = (0.95, 0.90),
+) -> list[tuple[float, float]]:
+    """Return the envelopes, around the estimate, of Student's t and of balanced empirical likelihood.
 
-    `boot` and `boot_variance` hold the estimate and the variance of its influence values in each bootstrap replicate.
+    Parameters
+    ----------
+    se : float
+        Standard error of the estimate over n prompts.
+    at : callable
+        Takes candidates, shape (k,), as their distance from the estimate. Returns one value a prompt, shape
+        (k, n), whose mean is zero in expectation where the candidate is the truth, and falls as it rises.
+    within : (float, float)
+        Distances from the estimate beyond which no truth can lie.
+
+    Returns
+    -------
+    list of (float, float)
+        Distances from the estimate, a pair for each level. Below `FLOOR` prompts, where there is no verdict, t's alone.
     """
     from scipy.special import stdtrit
 
     if n < 2:
-        return -math.inf, math.inf
+        return [(-math.inf, math.inf)] * len(levels)
     if se == 0:
-        return estimate, estimate
-    tail = (1 - level) / 2
-    t = float(stdtrit(n - 1, 1 - tail))
-    low, high = estimate - t * se, estimate + t * se
-    # A replicate that drew one prompt n times has no spread, and a t of any size.
-    kept = boot_variance > 1e-12 * se**2 * n
-    if kept.sum() > 100:
-        boot_se = np.sqrt(boot_variance[kept] / (n - 1))
-        lower, upper = np.quantile((boot[kept] - estimate) / boot_se, [tail, 1 - tail])
-        low, high = min(low, estimate - upper * se), max(high, estimate - lower * se)
-    return float(low), float(high)
+        return [(0.0, 0.0)] * len(levels)
+    t = stdtrit(n - 1, (1 + np.asarray(levels)) / 2)
+    ends = np.concatenate([-t, t]) * se
+    if n >= FLOOR:
+        likely = _likelihood_ends(at, ends, np.concatenate([t, t]), within)
+        ends = np.where(ends < 0, np.minimum(ends, likely), np.maximum(ends, likely))
+    return [(float(low), float(high)) for low, high in zip(*np.split(ends, 2), strict=True)]
+
+
+def _likelihood_ends(at: Callable[[Array], Array], guess: Array, critical: Array, within: tuple[float, float]) -> Array:
+    """Where the root of the likelihood ratio reaches its critical values, outward from 0 by the sign of the guess."""
+    limit = np.where(guess < 0, *within)
+    # Nothing lies beyond an effective number of 1 or m: an estimate at that end has no interval on that side.
+    guess = np.where(np.abs(guess) < np.abs(limit), guess, limit)
+
+    def excess(shifts: Array) -> Array:
+        return np.sqrt(likelihood_ratio(at(shifts))) - critical
+
+    inside, outside = np.zeros_like(guess), guess
+    low, high = -critical, excess(outside)
+    for _ in range(60):
+        short = (high < 0) & (outside != limit)
+        if not short.any():
+            break
+        inside, low = np.where(short, outside, inside), np.where(short, high, low)
+        further = np.where(np.abs(2 * outside) < np.abs(limit), 2 * outside, limit)
+        outside = np.where(short, further, outside)
+        high = np.where(short, excess(outside), high)
+    unreached = high < 0
+    # The root is nearly linear, so that false position needs few steps; halving the idle end's value keeps it moving.
+    side = np.zeros_like(guess)
+    middle = outside
+    for _ in range(100):
+        before, middle = middle, outside - high * (outside - inside) / np.where(unreached, 1, high - low)
+        middle = np.where(unreached, limit, middle)
+        value = excess(middle)
+        beyond = value >= 0
+        low = np.where(beyond & (side > 0), low / 2, np.where(beyond, low, value))
+        high = np.where(~beyond & (side < 0), high / 2, np.where(beyond, value, high))
+        inside, outside = np.where(beyond, inside, middle), np.where(beyond & ~unreached, middle, outside)
+        side = np.where(beyond, 1.0, -1.0)
+        if (np.abs(middle - before) <= 1e-10 * np.abs(middle)).all():
+            break
+    return middle
+
+
+def likelihood_ratio(values: Array) -> Array:
+    """Twice the log of the balanced empirical likelihood ratio of a zero mean, for each row of values.
+
+    Parameters
+    ----------
+    values : array of shape (candidates, prompts)
+
+    Returns
+    -------
+    array of shape (candidates,)
+        0 where the mean is zero, else above it. To be held against F with 1 and n - 1 degrees of freedom (Owen 1990).
+
+    Notes
+    -----
+    Two pseudo-prompts are added that leave the mean as it is (Emerson and Owen 2009): one beyond zero, as far as 1.9
+    standard deviations or, if that is further, as the furthest prompt on that side lies from the mean; one that
+    balances it. A likelihood has the skewness of the sample; the pseudo-prompts stand for those that a small sample
+    does not hold.
+
+    References
+    ----------
+    Owen 1988, "Empirical likelihood ratio confidence intervals for a single functional", Biometrika 75. Owen 1990,
+    "Empirical likelihood ratio confidence regions", Annals of Statistics 18. Emerson and Owen 2009, "Calibration of the
+    empirical likelihood method for a vector mean", Electronic Journal of Statistics 3.
+    """
+    mean = values.mean(axis=1)
+    towards = np.where(mean > 0, -1.0, 1.0)  # from the mean to zero
+    apart = values - mean[:, None]
+    spread = np.sqrt((apart**2).sum(axis=1) / (values.shape[1] - 1))
+    reach = towards * np.maximum(BALANCE * spread, (apart * towards[:, None]).max(axis=1))
+    z = np.column_stack([values, reach, 2 * mean - reach])
+    n = z.shape[1]
+    # The multiplier of the mean; no weight is above 1, which bounds it on both sides.
+    low, high = (1 / n - 1) / z.max(axis=1), (1 / n - 1) / z.min(axis=1)
+    multiplier = np.clip(mean / (z**2).mean(axis=1), low, high)
+    for _ in range(100):
+        shares = z / (1 + multiplier[:, None] * z)
+        slope = shares.sum(axis=1)
+        low, high = np.where(slope > 0, multiplier, low), np.where(slope > 0, high, multiplier)
+        step = multiplier + slope / (shares**2).sum(axis=1)
+        step = np.where((low < step) & (step < high), step, (low + high) / 2)
+        # Newton's steps square the error: this one ends below rounding.
+        done = np.abs(step - multiplier) <= 1e-8 * np.abs(step)
+        multiplier = step
+        if done.all():
+            break
+    found: Array = 2 * np.log1p(multiplier[:, None] * z).sum(axis=1).clip(0)
+    return found
 
 
 def jackknife(

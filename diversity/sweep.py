@@ -177,7 +177,7 @@ def _frontier(
     points: Sequence[_Point], rows: pl.DataFrame, valid: pl.DataFrame, settings: Mapping[str, Any], signed: str
 ) -> list[dict[str, Any]]:
     """Effective number and validity of each point, a side on the prompts that all its temperatures share."""
-    m, options = settings["m"], {"replicates": settings["replicates"], "seed": settings["seed"]}
+    m, options = settings["m"], {"seed": settings["seed"]}
     found = []
     for side in ("pre", "post"):
         own = sorted((p for p in points if p.side == side), key=lambda p: (p.temperature is None, p.temperature))
@@ -219,7 +219,7 @@ def _equivalent(
     temperatures = np.array([p.temperature for p in pre], dtype=float)
     if values.shape[1] < 2:
         return None
-    options = {"m": settings["m"], "replicates": settings["replicates"], "seed": settings["seed"]}
+    options = {"m": settings["m"], "seed": settings["seed"]}
     return {
         "at": post.temperature,
         **equivalent(temperatures, values[:-1], values[-1], **options),
@@ -230,9 +230,7 @@ def _equivalent(
     }
 
 
-def equivalent(
-    temperatures: Array, pre: Array, post: Array, *, m: int = 16, replicates: int = 4000, seed: int = 0
-) -> dict[str, Any]:
+def equivalent(temperatures: Array, pre: Array, post: Array, *, m: int = 16, seed: int = 0) -> dict[str, Any]:
     """Temperature at which one checkpoint would be as diverse as another is.
 
     Parameters
@@ -270,7 +268,7 @@ def equivalent(
         at = curve(temperature)
         weights = (at[1 : len(means) + 1] - at[len(means) + 1 :]) / 2e-6
         one = weights @ pre
-        return both_scales(one + (at[0] - one.mean()), post, m=m, replicates=replicates, seed=seed)[0]
+        return both_scales(one + (at[0] - one.mean()), post, m=m, seed=seed)[0]
 
     coolest, hottest = float(temperatures[0]), float(temperatures[-1])
     at_coolest, at_hottest = against(coolest), against(hottest)

@@ -597,7 +597,6 @@ SETTINGS = {
     "m": "Reference size of the effective number",
     "margin": "Material margin",
     "level": "Level of the intervals",
-    "replicates": "Bootstrap replicates",
     "seed": "Seed",
 }
 SAMPLING = {

@@ -50,11 +50,10 @@ def paragraphs(shift: Shift) -> list[str]:
     )
     told.append(
         f"The shift is the log ratio of the two effective numbers, paired by prompt. "
-        f"Its {percent(level, signed=False)} % interval is the envelope of the t and the "
-        "percentile-t bootstrap interval over prompts "
-        f"({settings.get('replicates', 4000)} replicates, seed {settings.get('seed', 0)}); outputs of one prompt were "
-        "not resampled. P values come from sign flips over prompts, adjusted by Holm (1979) over all domains and "
-        "facets, and by Benjamini and Hochberg (1995) over the descriptive measures. "
+        f"Its {percent(level, signed=False)} % interval is the envelope, over prompts, of Student's t and of balanced "
+        "empirical likelihood (Owen 1990; Emerson and Owen 2009); outputs of one prompt were "
+        f"not resampled. P values come from sign flips over prompts (seed {settings.get('seed', 0)}), adjusted by Holm "
+        "(1979) over all domains and facets, and by Benjamini and Hochberg (1995) over the descriptive measures. "
         f"With a material margin of {percent(margin, signed=False)} % a facet was called narrowed or widened when the "
         "interval lay wholly on one side of zero and not wholly inside the margin and the adjusted p was 0.05 or less, "
         "not materially changed when the 90 % interval lay wholly inside the margin, and inconclusive otherwise and "

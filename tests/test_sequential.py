@@ -169,10 +169,10 @@ def test_in_a_family_a_direction_needs_its_place_in_holms_order():
     looks = {d: Looks((20,)) for d in "ab"}
 
     def verdict(other):
-        found = judged({"a": weak, "b": other}, {"a": 0, "b": 0}, looks, margin=0.001, replicates=200)
+        found = judged({"a": weak, "b": other}, {"a": 0, "b": 0}, looks, margin=0.001)
         return found["a"][1]
 
-    assert judged({"a": weak}, {"a": 0}, looks, margin=0.001, replicates=200)["a"][1] == "narrowed"
+    assert judged({"a": weak}, {"a": 0}, looks, margin=0.001)["a"][1] == "narrowed"
     assert verdict(none) == "inconclusive"
     assert verdict(clear) == "narrowed"
 
@@ -182,11 +182,11 @@ def test_error_rates_of_a_fast_slice():
     from sequential import rates
 
     # 150 runs: a rate of 5 % is below 10.4 % and coverage of 95 % above 89.6 % but once in a thousand times.
-    said, covered, _ = rates("few", 0.0, 24, 150, looks=2, replicates=400)
+    said, covered, _ = rates("few", 0.0, 24, 150, looks=2)
     assert said.get("narrowed", 0) + said.get("widened", 0) <= 0.104
     assert covered >= 0.896
     # With a true shift at the margin "no material change" is the error.
-    said, covered, _ = rates("varied", -math.log1p(0.10), 48, 60, looks=2, replicates=400)
+    said, covered, _ = rates("varied", -math.log1p(0.10), 48, 60, looks=2)
     assert said.get("no material change", 0) <= 0.15
     assert covered >= 0.85
 
@@ -198,7 +198,7 @@ def test_error_rates_of_the_sequential_rule(shape, shift):
     from sequential import rates
 
     for prompts in (24, 96):
-        said, covered, _ = rates(shape, shift, prompts, 1000, replicates=2000)
+        said, covered, _ = rates(shape, shift, prompts, 1000)
         # 5 % plus three standard errors of 1,000 runs.
         false = said.get("widened", 0) + said.get("narrowed", 0) if shift == 0 else said.get("no material change", 0)
         assert false <= 0.071

@@ -241,7 +241,7 @@ def test_a_signature_says_what_its_figure_depends_on(shift):
     assert found["n"] == (3, 3)
     assert (found["temperature"], found["max_tokens"], found["sample_seed"]) == ((1.0, 1.0), (64, 64), (3, 3))
     assert (found["margin"], found["seed"]) == (0.15, 5)
-    assert found["interval"] == {"kind": "envelope.t+boot-t", "level": 0.95, "replicates": 4000}
+    assert found["interval"] == {"kind": "envelope.t+el", "level": 0.95}
     assert set(found["family"]) == {(d, f) for d in ("code", "story") for f in ("lexical", "syntactic")}
 
 
@@ -267,7 +267,7 @@ def test_a_setting_that_differs_between_the_sides_shows_both():
     [
         (lambda s: s.replace("prompts:10", "prompts:9"), "prompts"),
         (lambda s: re.sub(r"T:1\|", "T:0.7|", s), "T:0.7"),
-        (lambda s: s.replace("x4000", "x500"), "x500"),
+        (lambda s: s.replace("t+el.95", "t+el.90"), r"t\+el\.90"),
     ],
 )
 def test_tables_that_do_not_give_the_figure_are_refused_with_what_differs(sides, shift, change, says):

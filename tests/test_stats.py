@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from scipy.optimize import brentq
 
 from diversity.stats import (
     Estimate,
@@ -18,6 +19,7 @@ from diversity.stats import (
     holm,
     influence,
     is_heterogeneous,
+    likelihood_ratio,
     log_ratio,
     mean_difference,
     pair_mean,
@@ -73,11 +75,72 @@ def test_the_order_of_prompts_changes_the_estimate_by_rounding_only():
     assert one.p == other.p
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_does_not():
+def test_the_same_seed_gives_the_same_bits_and_another_changes_p_alone():
     rng = np.random.default_rng(3)
     pre, post = rng.uniform(0.1, 0.6, (2, 30))
-    assert log_ratio(pre, post, seed=1) == log_ratio(pre, post, seed=1)
-    assert log_ratio(pre, post, seed=1).interval != log_ratio(pre, post, seed=2).interval
+    one, other = log_ratio(pre, post, seed=1), log_ratio(pre, post, seed=2)
+    assert one == log_ratio(pre, post, seed=1)
+    assert one.p != other.p
+    assert one.interval == other.interval
+
+
+SKEWED = np.array([0.02, -0.01, 0.03, 0.01, 0.9, 0.02, 0.04, -0.02, 0.6, 0.01, 0.03, 0.02])
+
+
+def balanced_ratio(values):
+    """The likelihood ratio of a zero mean by its definition, with a solver of another kind."""
+    mean = values.mean()
+    towards = -math.copysign(1, mean)
+    reach = towards * max(1.9 * values.std(ddof=1), ((values - mean) * towards).max())
+    z = np.append(values, [reach, 2 * mean - reach])
+    multiplier = brentq(lambda x: (z / (1 + x * z)).sum(), (1 / len(z) - 1) / z.max(), (1 / len(z) - 1) / z.min())
+    weights = 1 / (1 + multiplier * z) / len(z)
+    assert weights.sum() == pytest.approx(1)
+    assert weights @ z == pytest.approx(0, abs=1e-9)
+    return -2 * np.log(len(z) * weights).sum()
+
+
+def test_the_likelihood_ratio_is_that_of_the_best_weights():
+    for moved in (-0.3, 0.1, 0.5):
+        assert likelihood_ratio((SKEWED - moved)[None])[0] == pytest.approx(balanced_ratio(SKEWED - moved), rel=1e-9)
+    # Two values of five each, and pseudo-prompts 1.9 standard deviations beyond zero and as far on the other side.
+    even = np.repeat([-1.0, 1.0], 5)
+    assert likelihood_ratio(even[None])[0] == 0
+    assert likelihood_ratio((even + 0.5)[None])[0] == pytest.approx(likelihood_ratio((even - 0.5)[None])[0])
+
+
+def test_the_interval_ends_where_t_or_the_likelihood_ratio_is_critical():
+    found = mean_difference(np.zeros(12), SKEWED)
+    t = scipy_stats.t.ppf(0.975, 11)
+    for end in found.interval:
+        assert balanced_ratio(SKEWED - end) == pytest.approx(t**2, rel=1e-8)
+    # Skewed as the sample is, and nowhere inside t's.
+    assert found.interval[0] < found.estimate - t * found.se
+    assert found.interval[1] - found.estimate > 1.3 * (found.estimate - found.interval[0])
+    assert balanced_ratio(SKEWED - found.interval90[1]) == pytest.approx(scipy_stats.t.ppf(0.95, 11) ** 2, rel=1e-8)
+
+
+def test_of_a_pair_the_likelihood_is_that_of_a_ratio_of_means():
+    pre, post = 0.3 + SKEWED / 10, 0.2 + SKEWED[::-1] / 2
+    found = log_ratio(pre, post)
+    t = scipy_stats.t.ppf(0.975, 11)
+    for end, plain in zip(found.interval, (-1, 1), strict=True):
+        if end != pytest.approx(found.estimate + plain * t * found.se, abs=1e-12):
+            values = 1 + 15 * pre - math.exp(end) * (1 + 15 * post)
+            assert balanced_ratio(values) == pytest.approx(t**2, rel=1e-8)
+    assert found.interval[0] < found.estimate - 1.1 * t * found.se
+
+
+def test_no_interval_leaves_what_effective_numbers_can_be_but_by_t():
+    pre, post = np.full(12, 0.01), np.full(12, 0.01)
+    pre[0], post[1] = 1.0, 0.9
+    assert log_ratio(pre, post).interval == pytest.approx((-math.log(16), math.log(16)))
+    assert log_ratio(pre, post).interval90[1] < math.log(16)
+
+
+def test_below_ten_prompts_where_no_verdict_is_the_interval_is_students():
+    found = mean_difference(np.zeros(8), SKEWED[2:10])
+    assert found.interval == pytest.approx(scipy_stats.ttest_1samp(SKEWED[2:10], 0).confidence_interval(), abs=1e-12)
 
 
 def test_mean_difference_and_its_t_interval():
@@ -186,7 +249,7 @@ def test_equal_checkpoints_are_called_shifted_at_most_as_often_as_nominal(prompt
     """A/A: at most 5 % narrowed or widened; bound is two standard errors of 400 runs above that."""
     rng = np.random.default_rng(prompts)
     margin = math.log1p(0.1)
-    found = [verdict(log_ratio(*simulated(rng, prompts, 8), replicates=1000), margin=margin) for _ in range(400)]
+    found = [verdict(log_ratio(*simulated(rng, prompts, 8)), margin=margin) for _ in range(400)]
     alarms = sum(v in {"narrowed", "widened"} for v in found)
     assert alarms <= 400 * 0.05 + 2 * math.sqrt(400 * 0.05 * 0.95)
 
@@ -198,7 +261,7 @@ def test_the_interval_covers_a_true_shift():
     truth = math.log(effective(post.mean()) / effective(pre.mean()))
     covered = 0
     for _ in range(400):
-        low, high = log_ratio(*simulated(rng, 25, 16, sharpen=1.25), replicates=1000).interval
+        low, high = log_ratio(*simulated(rng, 25, 16, sharpen=1.25)).interval
         covered += low <= truth <= high
     assert covered >= 400 * 0.95 - 2 * math.sqrt(400 * 0.05 * 0.95)
 
@@ -215,7 +278,7 @@ def test_a_shift_at_the_margin_is_rarely_called_immaterial():
     calls = 0
     for _ in range(400):
         delta = rng.normal(-0.1, 0.2, 40)
-        found = mean_difference(np.zeros(40), delta, replicates=1000)
+        found = mean_difference(np.zeros(40), delta)
         calls += verdict(found, margin=0.1) == "no material change"
     assert calls <= 400 * 0.05 + 2 * math.sqrt(400 * 0.05 * 0.95)
 

@@ -27,6 +27,7 @@ from diversity.validity.directions import (
 from diversity.validity.rates import (
     Screened,
     binomial,
+    ceiling,
     coverage,
     equivalence_errors,
     false_alarms,
@@ -45,6 +46,7 @@ from diversity.validity.worlds import (
     recorded_world,
     scaled_to,
     shape_of_shift,
+    sharpened,
     templates_world,
 )
 from diversity.views import WORD
@@ -165,6 +167,25 @@ def test_the_suite_finds_an_interval_that_is_too_narrow(monkeypatch):
     worlds = {"worlds": MADE_UP[:1], "seed": 0}
     assert not next(made_up_false_alarms(runs=150, prompts=(12,), outputs=(8,), **worlds)).passed
     assert not next(coverage(runs=150, kinds=("normal",), prompts=(20,), outputs=8, **worlds)).passed
+
+
+def test_the_ceiling_counts_the_samples_without_the_prompts_that_carry_the_shift():
+    """One prompt in ten collapses, so that 28 % of samples of 12 hold nothing of the shift."""
+    rng = np.random.default_rng(6)
+    base = classes_world(rng)
+    hit = np.arange(len(base.pre)) % 10 == 0
+    world = replace(base, post=collapsed(base.pre, hit * 0.95))
+    order, held = world.by_influence()
+    assert hit[order[:100]].mean() > 0.95
+    assert held[-1] == pytest.approx(1)
+    found = ceiling(world, {"prompts": 12, "outputs": 16}, runs=200, seed=0)
+    chance, none = found.cell["prompts_of"], found.cell["none"]
+    assert none == pytest.approx((1 - chance) ** 12)
+    assert found.cell["at_most_one"] == pytest.approx(none + 12 * chance * (1 - chance) ** 11)
+    assert 1 - none <= found.found < 0.99
+    # Where all prompts shift alike nothing hides, and the oracle's interval made wider covers more than 95 %.
+    alike = replace(base, post=sharpened(base.pre, 1.3))
+    assert ceiling(alike, {"prompts": 12, "outputs": 16}, runs=200, seed=0).found > 0.95
 
 
 # A fast slice of the checks themselves

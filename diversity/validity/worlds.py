@@ -8,10 +8,12 @@ can say are all of this form, so that one simulation serves them all.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from diversity.stats import influence
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -49,6 +51,18 @@ class World:
         """True log ratio of the effective numbers over the population of prompts."""
         pre, post = self.similarity("pre").mean(), self.similarity("post").mean()
         return math.log1p((m - 1) * pre) - math.log1p((m - 1) * post)
+
+    def only(self, kept: NDArray[np.int64]) -> World:
+        """The world of some of the prompts."""
+        kernels = self.kernels if len(self.kernels) == 1 else self.kernels[kept]
+        return replace(self, kernels=kernels, pre=self.pre[kept], post=self.post[kept])
+
+    def by_influence(self, m: int = 16) -> tuple[NDArray[np.int64], Array]:
+        """Prompts from the one that moves the log ratio most, and what share of its variance they hold so far."""
+        moved = influence(self.similarity("pre"), self.similarity("post"), m=m)
+        squares = (moved - moved.mean()) ** 2
+        order = np.argsort(-squares, kind="stable")
+        return order, squares[order].cumsum() / squares.sum()
 
     def draw(self, rng: Generator, runs: int, prompts: int, n: int) -> tuple[Array, Array]:
         """Estimated similarities of both sides in `runs` experiments, shape (runs, prompts) each.

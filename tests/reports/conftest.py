@@ -189,7 +189,7 @@ def made_shift(
         judged=pl.DataFrame(rows, schema=pl.Schema(JUDGED)),
         pre=pre,
         post=post,
-        settings={"m": 16, "margin": 0.1, "replicates": 4000, "seed": 0, "level": 0.95},
+        settings={"m": 16, "margin": 0.1, "seed": 0, "level": 0.95},
         provenance={
             "package": "0.1.0",
             "sampling": {pre: sampling | {"stage": stages[0]}, post: sampling | {"stage": stages[1]}},

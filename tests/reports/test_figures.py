@@ -68,7 +68,7 @@ def test_the_methods_section_is_written_from_the_settings(make_shift: MakeShift)
         "story (24 prompts, 768 outputs)",
         "temperature 1, top-p 1, at most 256 tokens, seed 0",
         "material margin of 10 %",
-        "4000 replicates, seed 0",
+        "seed 0",
         "emb:all-MiniLM-L6-v2#8b3219",
         "valid answers only, equal length",
     ):
