@@ -43,15 +43,10 @@ def _prompts(text: str) -> Part:
 
 
 def _interval(text: str) -> Part:
-    """How the interval was made: "envelope.t+el.95", "jackknife.20.t.95" or "none"."""
-    if found := re.fullmatch(r"(?P<kind>[\w.+-]+?)\.(?P<level>\d+)", text):
-        return {
-            "kind": found["kind"],
-            "level": int(found["level"]) / 100,
-        }
+    """How the interval was made: "envelope.t+el.95", "jackknife.20.t.95", "hksj+shared.t.95" or "none"."""
     if found := re.fullmatch(r"jackknife\.(\d+)\.t\.(\d+)", text):
         return {"kind": "jackknife.t", "level": int(found[2]) / 100, "groups": int(found[1])}
-    if found := re.fullmatch(r"(hksj\+shared\.t)\.(\d+)", text):
+    if found := re.fullmatch(r"([\w.+-]+)\.(\d+)", text):
         return {"kind": found[1], "level": int(found[2]) / 100}
     if text == "none":
         return {"kind": "none"}

@@ -241,30 +241,27 @@ def _ceilings(missed: Sequence[Row], ceilings: Sequence[Row]) -> Iterator[str]:
 
     at = {cell(c): c for c in ceilings}
     yield (
-        "**Missed**, beside what is to be had. In all of these a few prompts carry the shift or its spread: *carried by* is "
-        "the share of the prompts that hold so much of the variance of the influence values. A sample that holds none of "
-        "them is a sample of the other prompts, and no method can tell. *At most* is the coverage of a method that always "
-        "covers where the sample holds one, and elsewhere is as wide as 1.15 times the oracle for the other prompts; of "
-        "several such splits the one that leaves the least. A method can cover more only where it is wider than that.\n"
+        "**Missed**, beside what is to be had. In all of these a few prompts carry the shift or its spread: *carried "
+        "by* is the share of the prompts that hold so much of the variance of the influence values. A sample that "
+        "holds none of them is a sample of the other prompts, and no method can tell. *At most* is the coverage of a "
+        "method that always covers where the sample holds one, and elsewhere is as wide as 1.15 times the oracle for "
+        "the other prompts; of several such splits the one that leaves the least. A method can cover more only where "
+        "it is wider than that.\n"
     )
     rows = []
     for check in missed:
         found = at.get(cell(check))
         seen = found["cell"] if found else {}
-        told = (
-            [f"{_percent(seen['prompts_of'])} hold {seen['variance']:.0%}", _percent(seen["none"])]
-            if seen
-            else ["", ""]
-        )
-        told += [_percent(seen["at_most_one"]), _percent(found["found"])] if found else ["", ""]
+        told = [""] * 4
+        if found:
+            told = [f"{_percent(seen['prompts_of'])} hold {seen['variance']:.0%}"]
+            told += [_percent(rate) for rate in (seen["none"], seen["at_most_one"], found["found"])]
         rows.append([*cell(check), _percent(check["found"]), *told])
     yield from table(
         ["prompts", "shift", "prompts", "covered", "carried by", "samples with none", "with at most one", "at most"],
         rows,
     )
-    yield (
-        "Under 50 prompts read a shift that hangs on a few prompts (the report lists them) as a shift of those prompts.\n"
-    )
+    yield "Under 50 prompts read a shift that hangs on a few prompts (the report lists them) as one of those prompts.\n"
 
 
 def _width(check: Row) -> str:
@@ -285,9 +282,9 @@ def _equivalence(by_group: dict[str, list[Row]]) -> Iterator[str]:
             where = " and the ".join(sorted({c["name"] for c in missed}))
             yield (
                 f"**Missed** among the {where}: there the claim is wrong in up to "
-                f"{_percent(max(c['found'] for c in missed))} of cases. One prompt in twelve is nearly stuck and answers "
-                "either way by chance; a sample of few such prompts has a spread that is too small as often as not, and "
-                "it is just these samples that are called no material change.\n"
+                f"{_percent(max(c['found'] for c in missed))} of cases. One prompt in twelve is nearly stuck and "
+                "answers either way by chance; a sample of few such prompts often has too small a spread, and it is "
+                "just these samples that are called no material change.\n"
             )
 
 
