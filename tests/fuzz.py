@@ -6,6 +6,7 @@ What fails is printed with the input that fails, which then belongs into a test 
 import subprocess
 import sys
 import time
+from importlib import import_module
 from importlib.util import find_spec
 
 BODIES = ("any_bytes", "any_rows", "a_parquet_file_with_other_bytes_in_it", "any_manifest_of_a_store")
@@ -34,8 +35,15 @@ def one(name: str, seconds: int) -> None:
 
     with atheris.instrument_imports(include=["diversity"]):
         import test_fuzz
+
+        # What is imported when first used is imported here: code that is not watched guides nothing.
+        for module in ("store", "views", "layout", "domains", "metrics"):
+            import_module(f"diversity.{module}")
+        test_fuzz.domains()
     body = getattr(test_fuzz, f"test_{name}").hypothesis.fuzz_one_input
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=4096"], body)
+    # Long inputs from the start: hypothesis makes of a few bytes hardly more than an empty table.
+    limits = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096", "-len_control=0"]
+    atheris.Setup([sys.argv[0], *limits], body)
     atheris.Fuzz()
 
 
