@@ -40,6 +40,7 @@ from diversity.tables import SCORES
 from diversity.views import Answers
 
 BLOCK = 4096  # outputs from which a block is full
+AHEAD = 4  # blocks under way, times the workers; benchmarks/scale.py says what fewer would cost
 RETRIES = 2  # times that a worker may die before a run gives up
 
 logger = logging.getLogger("diversity")
@@ -162,8 +163,8 @@ def each_block(
         for frame in chain(blocks, [None]):
             if frame is not None:
                 ahead.append(_started(frame, panel, semantics, engine, kept))
-            # A few more blocks than there are workers: enough that none waits, few enough to hold.
-            while ahead and (frame is None or len(ahead) > engine.workers + 1):
+            # Blocks are taken in their order: enough are under way that no worker waits for one that is slow.
+            while ahead and (frame is None or len(ahead) > AHEAD * engine.workers):
                 block = _finished(ahead, engine, kept)
                 done += _prompts(ahead.popleft().frame)
                 if report:
