@@ -289,3 +289,26 @@ def test_samples_of_a_pattern_are_one_table(tmp_path, names, whole, monkeypatch)
 def test_samples_by_address_are_read_where_they_are(file, names, whole, tmp_path):
     streaming.score_file(f"file://{file}", tmp_path / "scores.parquet", metrics=names, pairs=[PAIR])
     assert read_scores(tmp_path / "scores.parquet").frame.equals(whole.frame)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_enough_blocks_are_under_way_and_no_more(tmp_path, file, monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK", 10)
+    under_way, counts = set(), []
+
+    class Two(blocks.Here):
+        workers = 2
+
+        def submit(self, task, *details):
+            under_way.add(future := super().submit(task, *details))
+            counts.append(len(under_way))
+            return future
+
+        def result(self, future):
+            under_way.remove(future)
+            return super().result(future)
+
+    streaming.score_file(file, tmp_path / "scores", metrics=["words"], conditions=["all"], engine=Two())
+    # A worker that is done finds another block while the first is not; what is held is bounded.
+    assert len(counts) == 24
+    assert max(counts) == 4 * 2 + 1
