@@ -42,8 +42,12 @@ lint: $(VENV)/.dev
 typecheck: $(VENV)/.dev
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev ## ours beside the peers, each in its own environment; writes benchmarks/results.json
-	$(BIN)/python benchmarks/peers.py
+bench: $(VENV)/.dev ## ours beside the peers, each in its own environment; writes benchmarks/results.json and docs/benchmarks.md
+	$(BIN)/python benchmarks/peers.py --resume
+	$(BIN)/python benchmarks/scale.py --cost --page >/dev/null # what embedding costs is taken from it
+
+counts: $(VENV)/.dev ## what a fixed comparison costs, counted anew; a test fails where a change moves it by a tenth
+	$(BIN)/python benchmarks/regression.py --renew
 
 counts: $(VENV)/.dev ## what a fixed comparison costs, counted anew; a test fails where a change moves it by a tenth
 	$(BIN)/python benchmarks/regression.py --renew

@@ -20,7 +20,7 @@ from typing import IO, Any, Self
 import polars as pl
 
 from diversity.errors import InputError
-from diversity.tables import Samples, read_parquet
+from diversity.tables import SAMPLES_REQUIRED, Samples, read_parquet
 
 MANIFEST = "manifest.json"
 
@@ -155,9 +155,12 @@ class Store:
     def samples(self, *, is_last: bool = True) -> Samples:
         """All finished parts as one Samples table; raises `InputError` when there are none.
 
-        What is missing is warned of, unless other shards are still at it (`is_last` is False).
+        What is missing is warned of, unless other shards are still at it (`is_last` is False): a shard that has no
+        batch may be done before any of them, and then the table is empty.
         """
         parts = self._parts()
+        if not parts and not is_last:
+            return Samples(pl.DataFrame(schema=SAMPLES_REQUIRED), self.provenance)
         if not parts:
             raise InputError(f"{self.folder}: no samples are finished yet: run `diversity sample` again")
         for part in parts:

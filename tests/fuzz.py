@@ -5,6 +5,7 @@ What fails is printed with the input that fails, which then belongs into a test 
 
 import subprocess
 import sys
+import tempfile
 import time
 from importlib import import_module
 from importlib.util import find_spec
@@ -43,6 +44,7 @@ def one(name: str, seconds: int) -> None:
     body = getattr(test_fuzz, f"test_{name}").hypothesis.fuzz_one_input
     # Long inputs from the start: hypothesis makes of a few bytes hardly more than an empty table.
     limits = [f"-max_total_time={seconds}", "-timeout=60", "-rss_limit_mb=4096", "-max_len=4096", "-len_control=0"]
+    limits.append(f"-artifact_prefix={tempfile.gettempdir()}/")
     atheris.Setup([sys.argv[0], *limits], body)
     atheris.Fuzz()
 

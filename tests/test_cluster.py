@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,32 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, monkeypatc
     assert mark.exists()
     assert (tmp_path / "there").read_bytes() == (tmp_path / "here").read_bytes()
     assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.model
+def test_the_page_s_script_draws_all_shares_into_one_store(tmp_path, tiny_model, monkeypatch):
+    ray = pytest.importorskip("ray")
+    from diversity.store import Store
+
+    page = (Path(__file__).parents[1] / "docs" / "scale.md").read_text()
+    script = page.split("```python\n")[1].split("```")[0]
+    # A small model of transformers stands for vLLM's, and a processor for a GPU.
+    for said, here in {
+        "vllm:MODEL": str(tiny_model),
+        "num_gpus=1": "num_cpus=1",
+        "/shared/runs/post": str(tmp_path / "post"),
+        '"100"': '"6", "--prompts", "3", "--max-tokens", "8", "--batch", "4"',
+        "SHARDS = 64": "SHARDS = 3",
+        'ray.init("auto")': "ray.init(num_cpus=2, include_dashboard=False, logging_level='error')",
+        '["diversity"': f'["{sys.executable}", "-m", "diversity"',
+    }.items():
+        assert said in script
+        script = script.replace(said, here)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    try:
+        exec(compile(script, "scale.md", "exec"), {})
+    finally:
+        ray.shutdown()
+    found = Store.open(tmp_path / "post").samples().frame
+    assert found.group_by("prompt_id").len()["len"].to_list() == [6, 6, 6]

@@ -211,6 +211,12 @@ def test_shards_fill_one_store_without_a_merge(tmp_path):
     assert whole.provenance == together.provenance
 
 
+def test_a_shard_without_a_batch_is_done(tmp_path):
+    # There are 6 batches; the seventh shard is done before the others began.
+    assert len(diversity.sample(Keyed(), **ASKED, store=tmp_path / "run", shard=(7, 7))) == 0
+    assert len(diversity.sample(Keyed(), **ASKED, store=tmp_path / "run", shard=(1, 7))) == 2
+
+
 def test_shards_run_at_the_same_time(tmp_path):
     whole = diversity.sample(Keyed(), **ASKED, store=tmp_path / "whole").frame
     meeting = threading.Barrier(2, timeout=10)
