@@ -211,12 +211,12 @@ def _proportional(pid: int) -> int:
 
 def parts(source: str, folder: Path) -> tuple[list[float], float]:
     """Processor seconds of each block, and of the process that reads on a block beside them."""
-    from diversity import streaming
+    from diversity import blocks, streaming
     from diversity.blocks import Here
     from diversity.registry import metrics
 
     os.environ["DIVERSITY_NO_CACHE"] = "1"
-    streaming.FROM = 1  # read in parts, though it is small
+    streaming.FROM, blocks.FEW = 1, 1  # read in parts, and in blocks of a large table, though it is small
     spent: list[float] = []
 
     class Timed(Here):
