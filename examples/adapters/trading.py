@@ -4,8 +4,8 @@
 
 The method is rejection sampling: cool outputs of the base model (T = 0.2) for prompts that are in no domain, of which
 those are kept that hold a valid program, and supervised steps on them. The other way is the adapter of the reference
-pair, which was tuned by DPO. Everything is seeded and kept in the folder; what is there
-already is not made again. Writes an audit a way and the trade surface.
+pair, which was tuned by DPO. Everything is seeded and kept in the folder; what is there already is not made again.
+Writes an audit a way and the trade surface.
 """
 
 from __future__ import annotations
