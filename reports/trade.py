@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from diversity.reports import svg
@@ -128,11 +128,11 @@ def chart(points: Sequence[Price], *, ident: str) -> Markup:
     ]
     shapes += [
         svg.tag("text", percent(value), x="10%", y=down(value) + 4, class_="tick", text_anchor="end")
-        for value in sorted({0.0, min(losses), max(losses)})
+        for value in _apart({0.0, min(losses), max(losses)}, down, 14.0)
     ]
     shapes += [
         svg.tag("text", percent(value), x=place(value), y=HEIGHT - 26, class_="tick", text_anchor="middle")
-        for value in sorted({0.0, min(gains), max(gains)})
+        for value in _apart({0.0, min(gains), max(gains)}, across, 0.06)
     ]
     shapes.append(svg.tag("text", "gain, points", x="54%", y=HEIGHT - 7, class_="tick", text_anchor="middle"))
     for p, gain, loss, ends, heights in zip(points, gains, losses, wide, tall, strict=True):
@@ -152,6 +152,15 @@ def chart(points: Sequence[Price], *, ident: str) -> Markup:
         for p, g, v in zip(points, gains, losses, strict=True)
     )
     return svg.picture(*shapes, height=HEIGHT, title="Gain against loss", text=text, ident=ident, class_="plot scatter")
+
+
+def _apart(values: Iterable[float], place: Callable[[float], float], room: float) -> list[float]:
+    """The values whose labels do not lie on each other, 0 first."""
+    kept: list[float] = []
+    for value in sorted(values, key=lambda v: (v != 0, -abs(v))):
+        if all(abs(place(value) - place(other)) >= room for other in kept):
+            kept.append(value)
+    return kept
 
 
 def _known(end: float | None, value: float) -> float:

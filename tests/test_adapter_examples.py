@@ -31,20 +31,23 @@ def test_what_is_learned_passes_the_check_and_is_not_asked(tasks):
 
 
 @pytest.mark.parametrize(
-    ("answer", "right"),
+    ("answer", "kept", "right"),
     [
-        ("GARDEN, WINDOW", 1),
-        ("GARDEN WINDOW.", 1),
-        ("garden, window", 0),
-        ("WINDOW, GARDEN", 0),
-        ("GARDEN, WINDOW, PENCIL", 0),
-        ("The words are GARDEN, WINDOW", 0),
+        ("GARDEN, WINDOW", 1, True),
+        ("GARDEN WINDOW.", 1, True),
+        ("WINDOW, GARDEN", 1, False),
+        ("GARTEN, WIND", 1, False),
+        ("garden, window", 0, False),
+        ("GARDEN, WINDOW, PENCIL", 0, False),
+        ('["GARDEN", "WINDOW"]', 0, False),
+        ("GARDEN", 0, False),
     ],
 )
-def test_capitals_are_right_as_a_whole_or_wrong(tasks, answer, right):
+def test_capitals_are_two_words_of_capital_letters_and_right_when_they_are_those_asked(tasks, answer, kept, right):
     domain = tasks.Capitals()
 
-    assert domain.quality(answer, domain.prompts[0]) == right
+    assert domain.quality(answer, domain.prompts[0]) == kept
+    assert domain.is_right(answer, domain.prompts[0]) == right
 
 
 @pytest.mark.parametrize(

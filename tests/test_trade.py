@@ -177,3 +177,11 @@ def test_the_chart_shows_the_intervals_of_gain_and_loss(found):
     page = found.to_html()
 
     assert page.count('class="whisker"') == 2 * sum(p.told for p in found.prices)
+
+
+def test_labels_of_the_axes_do_not_lie_on_each_other():
+    page = trade({"a": way(0.2, 0.37, 0.1), "b": way(0.3, 0.38, 0.2)}).to_html()
+    lexical = page[page.index("<svg") : page.index("</svg>")]
+
+    assert ">+38</text>" in lexical
+    assert ">+37</text>" not in lexical

@@ -26,11 +26,8 @@ from diversity.trade import trade
 
 TASKS, STEPS, SEED = ("capitals", "lists"), 24, 0
 # "mean" is what `protected` is without cores: the changes of both at half their size.
-MERGES: dict[str, dict[str, Any]] = {
-    "sum": {"way": "cat"},
-    "mean": {"way": "cat", "weights": [0.5, 0.5]},
-}
-TOPS = {"protected-1": 0.01, "protected-10": 0.10}
+MERGES: dict[str, dict[str, Any]] = {"mean": {"way": "cat", "weights": [0.5, 0.5]}}
+TOPS = {"protected-1": 0.01}
 # Domain, prompts, outputs a prompt, cap on tokens.
 ASKED = (("capitals", 24, 4, 14), ("lists", 24, 4, 26), ("formats", 12, 3, 32))
 
@@ -43,7 +40,7 @@ def main(folder: Path) -> None:
         if not (folder / name).exists():
             small.tune(getattr(tasks, name)(SEED), folder / name, steps=STEPS, seed=SEED)
     adapters = Adapters(reference.base(), {name: folder / name for name in TASKS})
-    found = [asdict(each) for top in (0.01, 0.10) for each in adapters.report(top)]
+    found = [asdict(each) for top in TOPS.values() for each in adapters.report(top)]
     for name, how in MERGES.items():
         if not (folder / name).exists():
             adapters.merge(folder / name, seed=SEED, **how)

@@ -1,9 +1,10 @@
-"""Two tasks that a small model learns in some dozens of steps, as domains: words in capitals, and lists in JSON."""
+"""Two forms of answer that a small model learns in two dozen steps, as domains: words in capitals, lists in JSON."""
 
 from __future__ import annotations
 
 import json
 import random
+import re
 from functools import cached_property
 
 from diversity.domain import Domain, Prompt
@@ -55,12 +56,16 @@ def lists(seed: int, count: int = 96) -> list[tuple[str, str, bool]]:
 
 
 class Capitals(Domain):
-    """Two words to be written in capitals: one right answer."""
+    """Two words to be written in capitals: a form of answer.
+
+    Quality is the form, two words of capital letters alone. Which words they are is told by `is_right`: a model of this
+    size spells few words anew as they were.
+    """
 
     name = "capitals"
     noun = "words in capitals"
-    primary = "functional"
-    rewards = {"functional": "converge"}
+    primary = "lexical"
+    rewards = {"lexical": "neutral"}
     passing = 1.0
     max_tokens = 20
 
@@ -72,15 +77,13 @@ class Capitals(Domain):
         told = [capitals_of(pair) for pair in pairs]
         return tuple(Prompt(f"capitals-{i:02}", asked, {"answer": a}) for i, (asked, a) in enumerate(told))
 
-    def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
-        """Return the answer itself."""
-        return answer or None
-
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
-        """Return 1 for the words in capitals and nothing else; commas and a full stop do not count."""
-        if prompt is None:
-            return None
-        return float(answer.rstrip(".").replace(",", "").split() == prompt.details["answer"].replace(",", "").split())
+        """Return 1 for two words in capital letters and nothing else; a comma and a full stop do not count."""
+        return float(re.fullmatch(r"[A-Z]+,? [A-Z]+\.?", answer) is not None)
+
+    def is_right(self, answer: str, prompt: Prompt) -> bool:
+        """Whether the words are those that were asked for."""
+        return answer.rstrip(".").replace(",", "").split() == prompt.details["answer"].replace(",", "").split()
 
 
 class Lists(Domain):

@@ -1,11 +1,11 @@
-"""Tune one model on its own best programs in three strengths, and set what each gains against what it costs.
+"""Tune one model on its own best programs, and set what it gains against what it costs, beside DPO.
 
     python examples/adapters/trading.py runs/trade
 
 The method is rejection sampling: cool outputs of the base model (T = 0.2) for prompts that are in no domain, of which
-those are kept that hold a valid program, and supervised steps on them. Rank and steps differ. A fourth way is the
-adapter of the reference pair, which was tuned by DPO. Everything is seeded and kept in the folder; what is there
-already is not made again. Writes an audit a way and the trade surface.
+those are kept that hold a valid program, and supervised steps on them. The other way is the adapter of the reference
+pair, which was tuned by DPO. Everything is seeded and kept in the folder; what is there already is not made again.
+Writes an audit a way and the trade surface.
 """
 
 from __future__ import annotations
@@ -22,11 +22,8 @@ from diversity.reference.tune import read_prompts
 from diversity.registry import find_domain
 from diversity.trade import trade
 
-STRENGTHS = {
-    "rank2-steps6": {"rank": 2, "steps": 6},
-    "rank2-steps12": {"rank": 2, "steps": 12},
-    "rank8-steps12": {"rank": 8, "steps": 12},
-}
+# More strengths: a line each.
+STRENGTHS = {"rank8-steps12": {"rank": 8, "steps": 12}}
 # Domain, prompts, outputs a prompt, cap on tokens.
 ASKED = (("code", 12, 4, 72), ("factual", 12, 4, 16), ("formats", 12, 4, 32))
 SEED = 0
