@@ -117,9 +117,9 @@ def validate(
     Parameters
     ----------
     full : bool
-        A thousand runs a cell; some 25 minutes of one processor, and as long again the first time that recorded outputs
-        are embedded. Else a slice of a minute or two, whose intervals are wide: it finds what is broken, not what is a
-        little off.
+        A thousand runs a cell; some five minutes of one processor, and some ten more the first time that recorded
+        outputs are embedded. Else a slice of a minute or two, whose intervals are wide: it finds what is broken, not
+        what is a little off.
     data : str or Path, optional
         A folder of recorded outputs (.parquet with columns of samples). Without it the outputs stored with the package
         stand for all real ones, and the checks against people and published figures are left out.
