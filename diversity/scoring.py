@@ -345,6 +345,7 @@ class Panel:
 
 
 LARGE = 2048  # answers to one prompt above which not every pair of them is compared
+PART = 512  # answers, at least, of which every pair is then compared
 POOLED = 50_000  # outputs above which no measure is pooled over all of them: it would hold them all
 
 
@@ -377,6 +378,8 @@ def within_prompts(
         for answers in (*(each.answers for each in of_prompt), *joined):
             answers.forget()
             answers.among = None
+        for each in of_prompt:
+            each.some().forget()
         done += len(of_prompt)
         if progress:
             progress(done, len(sets))
@@ -416,7 +419,7 @@ def _between(
             for metric in fitting(metrics, pre.domain, condition):
                 key = id(pre.answers), id(post.answers), metric.name
                 if key not in measured:
-                    measured[key] = between_checkpoints(metric, pre.answers, post.answers)
+                    measured[key] = between_checkpoints(metric, pre.some(), post.some())
                 value, note = measured[key]
                 yield _row(
                     ARROW.join(names),
@@ -425,8 +428,8 @@ def _between(
                     condition,
                     metric,
                     value=value,
-                    n=len(pre.answers) + len(post.answers),
-                    note=note or pre.note,
+                    n=len(pre.some()) + len(post.some()),
+                    note=note or pre.note or pre.drawn_note or post.drawn_note,
                 )
 
 
@@ -483,7 +486,7 @@ def _pooled(
     panel: Panel,
 ) -> Iterator[Score]:
     if panel.is_pooled:
-        pre, post = ({p: sides[name][p].answers for p in shared} for name in pair)
+        pre, post = ({p: sides[name][p].some() for p in shared} for name in pair)
         yield from pooled(metrics, pre, post)
         return
     for metric in metrics:
@@ -584,6 +587,22 @@ class AnswerSet:
     answers: Answers
     note: str
     is_drawn: bool = False  # the answers are those that are drawn, in that order, and no others
+    _some: Answers | None = None
+
+    def some(self) -> Answers:
+        """The answers that those of another checkpoint are compared with: all, or 1,024 at random of very many."""
+        if len(self.answers) <= LARGE // 2:
+            return self.answers
+        if self._some is None:
+            places = draws_of(self.prompt_id, len(self.answers), most=LARGE // 2)
+            self._some = self.answers.part(sorted(places))
+        return self._some
+
+    @property
+    def drawn_note(self) -> str:
+        """Say which answers `some` gives, where those are not all."""
+        n = len(self.answers)
+        return "" if n <= LARGE // 2 else f"a random {LARGE // 2} of {n} answers a side"
 
     def draws(self) -> list[Pick]:
         """Return the answers that stand for the prompt in measures across prompts, in the order they are drawn."""
@@ -616,12 +635,12 @@ class AnswerSet:
     def _in_parts(self, metric: Metric) -> tuple[float | None, float | None, int, str | None]:
         """Value of a measure whose cost grows with the square of the answers, where there are very many.
 
-        A mean over pairs is taken over the pairs inside parts of 2,048 answers, drawn without replacement: its
-        expectation is the same, and so is the cost of another answer. Any other measure is taken on the first part.
+        A mean over pairs is taken over the pairs inside parts of 512 answers or more, drawn without replacement: its
+        expectation is the same, and so is the cost of another answer. Any other measure is taken on 2,048 of them.
         """
         n = len(self.answers)
         order = draws_of(self.prompt_id, n, most=n)
-        count = n // LARGE if metric.pairwise else 1
+        count = n // PART if metric.pairwise else 1
         parts = np.array_split(order, count) if metric.pairwise else [order[:LARGE]]
         means, errors, sizes = [], [], []
         for part in parts:

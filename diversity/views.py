@@ -41,6 +41,7 @@ Integers = NDArray[np.int64]
 Codes = NDArray[np.int32]
 Matrix = NDArray[np.float64]
 BLOCK = 1 << 22  # entries of a dense table made at once
+KEPT = 1024  # answers up to which the overlaps of all pairs are kept
 # Takes different answers and their prompt, gives each answer a label; equal labels mean the same.
 Judge = Callable[[tuple[str, ...], "str | None"], Sequence[Hashable]]
 
@@ -446,7 +447,10 @@ class Sequences:
             sizes = np.diag(shared)
             union = sizes[:, None] + sizes[None, :] - shared
             defined = union > 0
-            self._overlaps[key] = np.divide(shared, union, out=np.zeros_like(union), where=defined), defined
+            found = np.divide(shared, union, out=np.zeros_like(union), where=defined), defined
+            if len(union) > KEPT:
+                return found
+            self._overlaps[key] = found
         return self._overlaps[key]
 
     @cached_property

@@ -265,6 +265,7 @@ def test_pairs_of_very_many_answers_are_taken_within_parts(monkeypatch):
     table = _table(prompts=1, n=300).filter(pl.col("domain") == "story")
     exact = score(table, metrics=["lexical.similarity", "ngram_vendi"], conditions=["all"])
     monkeypatch.setattr(scoring, "LARGE", 64)
+    monkeypatch.setattr(scoring, "PART", 64)
     parted = score(table, metrics=["lexical.similarity", "ngram_vendi", "words"], conditions=["all"])
     one, other = (
         s.frame.filter(metric="lexical.similarity", checkpoint="one").row(0, named=True) for s in (exact, parted)
@@ -275,6 +276,23 @@ def test_pairs_of_very_many_answers_are_taken_within_parts(monkeypatch):
     assert one["se"] < other["se"] < 3 * one["se"]
     assert parted.frame.filter(metric="words", checkpoint="one")["note"].item() is None
     assert parted.frame.filter(metric="ngram_vendi", checkpoint="one")["note"].item() == "a random 64 of 300 answers"
+
+
+def test_very_many_answers_of_two_checkpoints_are_compared_by_some(monkeypatch):
+    table = _table(prompts=1, n=300).filter(pl.col("domain") == "story")
+    names = ["lexical.cross_similarity", "lexical.homogeneity"]
+    exact = score(table, metrics=names, conditions=["all"], pairs=[PAIR]).frame
+    monkeypatch.setattr(scoring, "LARGE", 200)
+    found = score(table, metrics=names, conditions=["all"], pairs=[PAIR]).frame
+    cross = found.filter(metric=names[0]).row(0, named=True)
+    assert (cross["n"], cross["note"]) == (200, "a random 100 of 300 answers a side")
+    for name in names:
+        values = [
+            f.filter(metric=name, prompt_id=p)["value"][0]
+            for f in (exact, found)
+            for p in (["p00", "*"][name != names[0]],)
+        ]
+        assert values[0] == pytest.approx(values[1], rel=0.05)
 
 
 def test_the_mean_over_parts_is_unbiased():
