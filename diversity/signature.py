@@ -46,7 +46,8 @@ def _interval(text: str) -> Part:
     """How the interval was made: "envelope.t+el.95", "jackknife.20.t.95", "hksj+shared.t.95" or "none"."""
     if found := re.fullmatch(r"jackknife\.(\d+)\.t\.(\d+)", text):
         return {"kind": "jackknife.t", "level": int(found[2]) / 100, "groups": int(found[1])}
-    if found := re.fullmatch(r"([\w.+-]+)\.(\d+)", text):
+    # Until 0.1.0 percentile-t stood in the place of likelihood, with its replicates: "envelope.t+boot-t.95x4000".
+    if found := re.fullmatch(r"([\w.+-]+?)\.(\d+)(?:x\d+)?", text):
         return {"kind": found[1], "level": int(found[2]) / 100}
     if text == "none":
         return {"kind": "none"}

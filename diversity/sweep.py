@@ -15,7 +15,7 @@ from diversity.embedding import Embedder
 from diversity.errors import InputError, NotComparable
 from diversity.scoring import ALL, Progress, score
 from diversity.shift import amended, counts_shown, how_sampled, prompts_shown
-from diversity.stats import Array, Estimate, both_scales, effective, mean_difference
+from diversity.stats import Array, Estimate, both_scales, effective, log_ratio, mean_difference
 from diversity.tables import Samples
 
 AT = re.compile(r" T=[^ ]+$")  # how a sweep names its checkpoints: NAME T=0.6
@@ -268,7 +268,7 @@ def equivalent(temperatures: Array, pre: Array, post: Array, *, m: int = 16, see
         at = curve(temperature)
         weights = (at[1 : len(means) + 1] - at[len(means) + 1 :]) / 2e-6
         one = weights @ pre
-        return both_scales(one + (at[0] - one.mean()), post, m=m, seed=seed)[0]
+        return log_ratio(one + (at[0] - one.mean()), post, m=m, seed=seed)
 
     coolest, hottest = float(temperatures[0]), float(temperatures[-1])
     at_coolest, at_hottest = against(coolest), against(hottest)

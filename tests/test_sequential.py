@@ -159,14 +159,15 @@ def test_equal_checkpoints_are_no_material_change_and_json_comes_back(tmp_path):
 
 def test_in_a_family_a_direction_needs_its_place_in_holms_order():
     rng = np.random.default_rng(5)
-    base = rng.normal(0.3, 0.05, 20)
-    # Between the critical t of 5 % (2.09) and that of 5 % over two (2.43), with 20 prompts.
-    delta = rng.normal(0, 1, 20)
+    base = rng.normal(0.3, 0.05, 60)
+    # Between the critical t of 5 % (2.00) and that of 5 % over two (2.30), with 60 prompts; the likelihood asks a
+    # little more.
+    delta = rng.normal(0, 1, 60)
     delta = (delta - delta.mean()) / delta.std(ddof=1) * 0.05
-    weak = np.column_stack([base, base + delta + 2.3 * 0.05 / math.sqrt(20)])
+    weak = np.column_stack([base, base + delta + 2.2 * 0.05 / math.sqrt(60)])
     none = np.column_stack([base, base + delta])
     clear = np.column_stack([base, base + delta + 0.3])
-    looks = {d: Looks((20,)) for d in "ab"}
+    looks = {d: Looks((60,)) for d in "ab"}
 
     def verdict(other):
         found = judged({"a": weak, "b": other}, {"a": 0, "b": 0}, looks, margin=0.001)
