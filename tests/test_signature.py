@@ -242,8 +242,8 @@ def test_a_signature_says_what_its_figure_depends_on(shift):
     assert (found["temperature"], found["max_tokens"], found["sample_seed"]) == ((1.0, 1.0), (64, 64), (3, 3))
     assert (found["margin"], found["seed"]) == (0.15, 5)
     assert found["interval"] == {"kind": "envelope.t+el", "level": 0.95}
-    older = parse(row["signature"].replace("envelope.t+el.95", "envelope.t+boot-t.95x4000"))
-    assert older["interval"] == {"kind": "envelope.t+boot-t", "level": 0.95}
+    older = row["signature"].replace("envelope.t+el.95", "envelope.t+boot-t.95x4000")
+    assert parse(older)["interval"] == {"kind": "envelope.t+boot-t", "level": 0.95}
     assert set(found["family"]) == {(d, f) for d in ("code", "story") for f in ("lexical", "syntactic")}
 
 
