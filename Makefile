@@ -49,9 +49,6 @@ bench: $(VENV)/.dev ## ours beside the peers, each in its own environment; write
 counts: $(VENV)/.dev ## what a fixed comparison costs, counted anew; a test fails where a change moves it by a tenth
 	$(BIN)/python benchmarks/regression.py --renew
 
-counts: $(VENV)/.dev ## what a fixed comparison costs, counted anew; a test fails where a change moves it by a tenth
-	$(BIN)/python benchmarks/regression.py --renew
-
 docs: $(VENV)/.dev example ## the site, in build/site, with the demo's report; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/site
 	cp docs/example-report.html build/site

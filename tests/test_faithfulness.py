@@ -128,9 +128,9 @@ def test_verdicts_on_constructed_pairs(probed):
     assert compare_chains(probed["performing"], probed["faithful"]).verdict == MORE
 
 
-def test_a_pair_of_equals_does_not_shift(probed):
-    again = probe(Faithful("again"), prompts=PROMPTS, n=N, seed=1)
-    assert compare_chains(probed["faithful"], again).verdict == SAME
+def test_a_pair_of_equals_does_not_shift():
+    one, again = (probe(Faithful(f"of seed {seed}"), prompts=2 * PROMPTS, n=N, seed=seed) for seed in (0, 1))
+    assert compare_chains(one, again).verdict == SAME
 
 
 def test_it_cannot_tell_where_nothing_is_kept_or_few_prompts_are(probed):
