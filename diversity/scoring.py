@@ -375,11 +375,10 @@ def within_prompts(
                 first = of_prompt[0]
                 looks.append((first.domain.name, first.prompt_id, look([found[name] for name in panel.looks])))
         # Views are many times the size of the texts: those of one prompt at a time are kept.
-        for answers in (*(each.answers for each in of_prompt), *joined):
-            answers.forget()
-            answers.among = None
         for each in of_prompt:
-            each.some().forget()
+            each.forget()
+        for union in joined:
+            union.forget()
         done += len(of_prompt)
         if progress:
             progress(done, len(sets))
@@ -473,7 +472,7 @@ def over_prompts(sets: Sequence[AnswerSet], panel: Panel, progress: Progress | N
             for checkpoint, (metric, prompt_id, value, n, note) in known[key]:
                 yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
         for each in of_domain:
-            each.answers.forget()
+            each.forget()
         if progress:
             progress("over prompts", done, len(by_domain))
 
@@ -598,6 +597,13 @@ class AnswerSet:
             self._some = self.answers.part(sorted(places))
         return self._some
 
+    def forget(self) -> None:
+        """Drop all views."""
+        self.answers.forget()
+        self.answers.among = None
+        if self._some is not None:
+            self._some.forget()
+
     @property
     def drawn_note(self) -> str:
         """Say which answers `some` gives, where those are not all."""
@@ -715,7 +721,8 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                     places = np.searchsorted(every, kept)
                     made[key] = larger.part(places.tolist())
                     made[key].outputs, made[key].equal_valid = len(side.answers), equal_valid
-                    made[key].among = larger, places
+                    if len(larger) <= LARGE:
+                        made[key].among = larger, places
                 elif key not in made:
                     made[key] = Answers(
                         texts,
@@ -770,12 +777,16 @@ class _Side:
             answer = domain.answer(output)
             answers.append(answer)
             noticed.append(domain.flags(output, answer, prompt))
+            quality = given["quality"][i] if "quality" in given else domain.quality(answer, prompt)
+            qualities.append(quality)
             passed = given["valid"][i] if "valid" in given else None
-            valid.append(domain.is_valid(answer, prompt) if passed is None else passed)
+            if passed is None:
+                passed = domain.is_valid(answer, prompt)
+                # A quality that the samples bring is held to the passing mark, as the domain's own is.
+                passed = passed and (quality is None or "quality" not in given or quality >= domain.passing)
+            valid.append(passed)
             behaviours.append(given["behaviour"][i] if "behaviour" in given else domain.behaviour(answer, prompt))
-            qualities.append(given["quality"][i] if "quality" in given else domain.quality(answer, prompt))
         flags = {name: np.array([f[name] for f in noticed], dtype=bool) for name in noticed[0]}
-        valid = _passing(valid, rows, domain)
         flags["valid"] = np.array(valid, dtype=bool)
         reasons = given.get("finish_reason", [None] * len(answers))
         if None not in reasons:
@@ -824,18 +835,6 @@ class _Side:
             return kept[:0], f"the common window of {window} words is below {SHORTEST_WINDOW}", None
         # An answer shorter than the window would bring its length back in.
         return kept[self.lengths[kept] >= window], f"first {window} words", window
-
-
-def _passing(valid: list[bool], rows: pl.DataFrame, domain: Domain) -> list[bool]:
-    """Hold a quality that the samples bring without a validity to the domain's passing mark, as its own would be."""
-    if "quality" not in rows.columns:
-        return valid
-    given = rows["valid"].to_list() if "valid" in rows.columns else [None] * len(rows)
-    qualities = rows["quality"].to_list()
-    return [
-        v and (g is not None or q is None or q >= domain.passing)
-        for v, g, q in zip(valid, given, qualities, strict=True)
-    ]
 
 
 def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64] | None:
