@@ -30,6 +30,19 @@ if TYPE_CHECKING:
 
 BAD_INPUT, INTERRUPTED, INTERNAL = 2, 130, 4
 
+# Options that several commands have.
+_as_json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+_embedding_model = click.option(
+    "--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]"
+)
+_report = click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+_margin = click.option(
+    "--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters."
+)
+_settings_may_differ = click.option(
+    "--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ."
+)
+
 
 def main() -> None:
     """Run the command; errors a user can mend are one line and exit code 2."""
@@ -420,7 +433,7 @@ def _execute(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
 )
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@_embedding_model
 @click.option("--workers", type=int, help="Processes that measure beside each other.  [default: one a processor]")
 @click.option("--engine", type=click.Choice(["processes", "ray"]), default="processes", show_default=True)
 @click.option("--ray-address", help="Cluster to score on.  [default: a new one on this machine]")
@@ -467,7 +480,7 @@ def score(
 @click.argument("pre")
 @click.argument("posts", metavar="POST [MORE]...", nargs=-1, required=True)
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result as JSON.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@_report
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 @click.option("--recipe", "is_recipe", is_flag=True, help="All after PRE are runs of one recipe: judge the recipe.")
@@ -501,10 +514,10 @@ def score(
 @click.option(
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: all]"
 )
-@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
+@_margin
 @click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
-@click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@_embedding_model
+@_settings_may_differ
 @click.option(
     "--sweep",
     "sweeps",
@@ -644,7 +657,7 @@ def _side(given: str) -> Samples | Scores:
 @click.option("--gitlab", type=click.Path(dir_okay=False, path_type=Path), help="Write a GitLab code quality report.")
 @click.option("--github/--no-github", default=None, help="Annotations and step summary.  [default: on GitHub]")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the shift as JSON.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@_report
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
 @click.option(
     "--faithfulness",
@@ -652,8 +665,8 @@ def _side(given: str) -> Samples | Scores:
     help="What `diversity faithfulness --json` printed of this pair, for a rule about it.",
 )
 @click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
-@click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@_embedding_model
+@_settings_may_differ
 @_execute
 @click.pass_context
 def check(
@@ -758,13 +771,13 @@ def _asked(path: Path) -> Cell:
 @click.option("--chains", help="Domain whose chains of thought are edited, as `faithfulness` does: math.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Folder for the outputs drawn here.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the audit as JSON.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@_report
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as Markdown.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
+@_as_json
+@_margin
 @click.option("--seed", default=0, show_default=True, help="Seed of sampling and of the statistics.")
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
-@click.option("--allow-settings-differ", is_flag=True, help="Compare although the sampling settings differ.")
+@_embedding_model
+@_settings_may_differ
 @_execute
 def audit(
     pre: str,
@@ -881,7 +894,7 @@ def _hand_over(
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the surface as JSON.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write charts and tables.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables as Markdown.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_as_json
 def trade(
     audits: tuple[str, ...],
     labels: tuple[str, ...],
@@ -977,7 +990,7 @@ def _tell_github(gate: Gate, *, is_apart: bool) -> None:
     type=click.Path(path_type=Path),
     help="Store what this policy limits.  [default: all facets and guards]",
 )
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@_embedding_model
 @_execute
 def baseline(pre: str, out: Path, file: Path | None, embedding_model: str | None, execute: str | None) -> None:
     """Store the scores of PRE, the samples of one checkpoint, so that `check` need not sample it again.
@@ -1003,7 +1016,7 @@ def baseline(pre: str, out: Path, file: Path | None, embedding_model: str | None
 
 @commands.command()
 @click.argument("shifts", metavar="SHIFT...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@_report
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the verdicts as Markdown.")
 @click.option("--model-card", type=click.Path(dir_okay=False, path_type=Path), help="Write the block of a model card.")
 @click.option(
@@ -1074,8 +1087,8 @@ def _deliver(
 @click.option("--power", default=0.80, show_default=True, help="Chance of detecting it.")
 @click.option("--margin", default=0.10, show_default=True, help="Margin within which no change is to be shown.")
 @click.option("-n", "--samples", "sizes", type=int, multiple=True, help="Samples a prompt.  [default: 4 8 16 32 64]")
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_embedding_model
+@_as_json
 def plan(
     pilot: tuple[str, ...],
     shift: float,
@@ -1137,7 +1150,7 @@ def plan(
 @click.option("--seed", default=0, show_default=True)
 @click.option("--chat/--base", default=None, help="Chat template or few-shot frames.  [default: the template, if any]")
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), help="Keep the answers of both here.")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_as_json
 def faithfulness(pre: str, post: str, out: Path | None, as_json: bool, **options: Any) -> None:
     """Tell whether the answers of PRE and POST follow from their chains of thought.
 
@@ -1177,7 +1190,7 @@ def faithfulness(pre: str, post: str, out: Path | None, as_json: bool, **options
 @click.option("--top", default=0.01, show_default=True, help="Share of the parameters that is a task's core.")
 @click.option("--density", default=0.5, show_default=True, help="Share that pruning ways keep.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_as_json
 def merge(
     adapters: tuple[str, ...],
     base: str,
@@ -1244,15 +1257,15 @@ def _factor(ctx: click.Context, parameter: click.Parameter, value: str) -> tuple
     "--columns", default="template=plain,chat", show_default=True, callback=_factor, metavar="NAME=LEVEL,LEVEL"
 )
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the result as JSON.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report.")
+@_report
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the effects as Markdown.")
 @click.option("--json", "as_json", is_flag=True, help="Print the effects as JSON.")
 @click.option(
     "-m", "--metric", "metrics", multiple=True, help="Metric or facet; give it again for more.  [default: headlines]"
 )
-@click.option("--margin", default=0.10, show_default=True, help="Smallest change of the effective number that matters.")
+@_margin
 @click.option("--seed", default=0, show_default=True, help="Seed of the permutation.")
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@_embedding_model
 @click.option("--allow-settings-differ", is_flag=True, help="Compare although top-p or the token limit differ.")
 @_execute
 def factorial(
@@ -1354,9 +1367,9 @@ def recompute(
 @click.option("--only", multiple=True, metavar="NAME", help="One part of the suite; give it again for more.")
 @click.option("-o", "--out", type=click.Path(dir_okay=False, path_type=Path), help="Write what was found as JSON.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--embedding-model", help="Folder or hub id of a sentence-embedding model.  [default: all-MiniLM-L6-v2]")
+@_embedding_model
 @click.option("--workers", type=int, help="Processes beside each other.  [default: with --full one a processor]")
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_as_json
 @click.pass_context
 def validate(
     ctx: click.Context,
@@ -1414,7 +1427,7 @@ def validate(
 
 @commands.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_as_json
 def metrics(name: str | None, as_json: bool) -> None:
     """List the metrics, or explain the one called NAME with a worked example."""
     from diversity.registry import find_metric
@@ -1472,7 +1485,7 @@ def _explained(metric: Any) -> str:
 
 @commands.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_as_json
 def domains(name: str | None, as_json: bool) -> None:
     """List the domains, or show the one called NAME: prompts, rendering, extraction, what is rewarded."""
     from diversity.registry import domains as known
