@@ -114,39 +114,30 @@ def score(
     SandboxRefused, MissingExtra
         Programs were to be executed and cannot be confined here.
     """
-    return scored(
-        samples if isinstance(samples, Samples) else Samples.of(samples),
-        metrics=metrics,
-        conditions=conditions,
-        pairs=pairs,
-        embedder=embedder,
-        judge=judge,
-        execute=execute,
-        workers=workers,
-        progress=progress,
-    )[0]
+    if not isinstance(samples, Samples):
+        samples = Samples.of(samples)
+    panel = Panel.of(samples.frame, metrics, conditions, pairs, judge and _once(judge))
+    return scored(samples, panel, embedder=embedder, judge=judge, execute=execute, workers=workers, progress=progress)[
+        0
+    ]
 
 
 def scored(
     samples: Samples,
+    panel: Panel,
     *,
-    metrics: str | Sequence[str] = "default",
-    conditions: Sequence[str] = CONDITIONS,
-    pairs: Sequence[tuple[str, str]] = (),
     embedder: Embedder | str | None = None,
     judge: Judge | None = None,
     execute: bool | str = False,
     workers: int | None = None,
     progress: Progress | None = None,
-    looks: tuple[str, str] | None = None,
 ) -> tuple[Scores, list[Look]]:
-    """`score`, and with `looks`, the names of two checkpoints, what can be said of each prompt's outputs."""
+    """Measure what a panel lays out, and look at single outputs where it asks for that; arguments as in `score`."""
     if execute:
         from diversity.execution import execute as run
 
         samples = run(samples, mode="bubblewrap" if execute is True else execute, progress=progress)
     frame = samples.frame
-    panel = replace(Panel.of(frame, metrics, conditions, pairs, judge and _once(judge)), looks=looks)
     semantics = Semantics.load(embedder) if panel.needs_vectors else Semantics()
 
     from diversity.blocks import measured

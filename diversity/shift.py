@@ -24,7 +24,18 @@ from diversity.errors import InputError, NotComparable
 from diversity.files import written
 from diversity.probes import metrics_for, probed
 from diversity.registry import Metric, domain_of, find_metric
-from diversity.scoring import ALL, ARROW, CONDITIONS, DEDUPLICATED, MATCHED, Look, Progress, scored, wanted_metrics
+from diversity.scoring import (
+    ALL,
+    ARROW,
+    CONDITIONS,
+    DEDUPLICATED,
+    MATCHED,
+    Look,
+    Panel,
+    Progress,
+    scored,
+    wanted_metrics,
+)
 from diversity.stats import (
     FLOOR,
     MARGIN,
@@ -363,16 +374,9 @@ def compare(
         samples = pl.concat([before, after], how="diagonal")
         both = Samples.of(samples, {"pre": dict(pre.provenance), "post": dict(post.provenance)})
         hidden = metrics_for(samples) if metrics == "default" else ()
-        found, looks = scored(
-            both,
-            metrics=("default", *hidden) if hidden else metrics,
-            conditions=conditions,
-            pairs=[names],
-            embedder=embedder,
-            execute=execute,
-            progress=progress,
-            looks=None if outputs == "none" else names,
-        )
+        panel = Panel.of(both.frame, ("default", *hidden) if hidden else metrics, conditions, [names], None)
+        panel = replace(panel, looks=None if outputs == "none" else names)
+        found, looks = scored(both, panel, embedder=embedder, execute=execute, progress=progress)
         scores, provenance = found.frame, dict(found.provenance)
     told = probed(
         scores,
