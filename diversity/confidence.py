@@ -29,7 +29,7 @@ from diversity.corpus import ALL_PROMPTS, groups_of
 from diversity.errors import InputError
 from diversity.registry import domain_of
 from diversity.scoring import ALL
-from diversity.stats import FLOOR, Estimate, jackknife
+from diversity.stats import FLOOR, Estimate, jackknife, mean_difference
 from diversity.views import NO_BEHAVIOUR
 
 if TYPE_CHECKING:
@@ -331,6 +331,12 @@ def undefined(n: int = 0, pre: float = math.nan, post: float = math.nan) -> Esti
     return Estimate(
         n=n, pre=pre, post=post, estimate=math.nan, se=math.nan, interval=everywhere, interval90=everywhere, p=1.0
     )
+
+
+def shift_of(pre: Array, post: Array) -> Estimate:
+    """Mean of post minus pre where both are known, one value a prompt; undefined below two."""
+    known = np.isfinite(pre) & np.isfinite(post)
+    return mean_difference(pre[known], post[known]) if known.sum() > 1 else undefined(int(known.sum()))
 
 
 def beyond(inside: Estimate, outside: Estimate) -> Estimate:

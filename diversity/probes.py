@@ -20,7 +20,7 @@ from diversity.corpus import GROUPS
 from diversity.errors import MissingExtra
 from diversity.registry import domain_of
 from diversity.registry import domains as known_domains
-from diversity.stats import FLOOR, Estimate, mean_difference
+from diversity.stats import FLOOR, Estimate
 
 if TYPE_CHECKING:
     from diversity.embedding import Embedder
@@ -449,8 +449,7 @@ def _prompting(points: Points, tuned: Sequence[str]) -> list[Cell]:
             continue
         here, there = [own[i] for i in items], [plain[i] for i in items]
         gains = [side["accuracy"][here] - side["accuracy"][there] for side in (points.pre, points.post)]
-        estimate = mean_difference(*gains) if len(items) > 1 else confidence.undefined(len(items))
-        helps = mean_difference(np.zeros(len(items)), gains[1]) if len(items) > 1 else estimate
+        estimate, helps = confidence.shift_of(*gains), confidence.shift_of(np.zeros(len(items)), gains[1])
         verdict = risen(helps, up="helps after tuning", down="hurts after tuning", up_is_cost=None, guard=guard)
         said, place_ = f"accuracy gained by '{way}' over plain", place_of(points.domain, tuned)
         cells.append(cell_of("prompting", said, points.domain, place_, estimate, verdict))
@@ -490,9 +489,7 @@ def _formats(frame: pl.DataFrame, names: tuple[str, str], domain: str, tuned: Se
         if not kept:
             continue
         pre, post = (side["valid"][kept] for side in (points.pre, points.post))
-        nothing = confidence.undefined(len(kept))
-        estimate = mean_difference(pre, post) if len(kept) > 1 else nothing
-        level = mean_difference(np.zeros_like(post), post) if len(kept) > 1 else nothing
+        estimate, level = confidence.shift_of(pre, post), confidence.shift_of(np.zeros_like(post), post)
         judged = risen(estimate, up="more flexible", down="less flexible", up_is_cost=False, guard=_flat(estimate))
         said, key = (f"compliance, asked for {form}", "") if form else (PROBES["compliance"].says, "compliance")
         place = place_of(domain, tuned)

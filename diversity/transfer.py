@@ -13,19 +13,19 @@ element are the protocol of studies of constraint optimisation after GRPO.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from diversity.confidence import CANNOT, CEILING, OPEN, undefined
+from diversity.confidence import CANNOT, CEILING, OPEN, shift_of
 from diversity.corpus import ALL_PROMPTS
 from diversity.errors import InputError
 from diversity.registry import domain_of
 from diversity.scoring import ALL
-from diversity.stats import FLOOR, Estimate, mean_difference
+from diversity.stats import FLOOR, Estimate
 
 if TYPE_CHECKING:
     from diversity.tables import Scores
@@ -126,27 +126,22 @@ def transfer(scores: Scores | pl.DataFrame, names: tuple[str, str], domain: str 
     by_form = {}
     for form in forms:
         own_form = sides("accuracy", [form])
-        by_form[form] = _shift(*(a - b for a, b in zip(familiar, own_form, strict=True)))
+        by_form[form] = shift_of(*(a - b for a, b in zip(familiar, own_form, strict=True)))
     told = np.isfinite(drops[0]) & np.isfinite(drops[1])
     found = Transfer(
         domain=domain,
         families=int(told.sum()),
-        familiar=_shift(familiar[0][told], familiar[1][told]),
-        variant=_shift(variant[0][told], variant[1][told]),
-        drop=_shift(*drops),
-        level=_shift(np.where(told, 0.0, math.nan), drops[1]),
+        familiar=shift_of(familiar[0][told], familiar[1][told]),
+        variant=shift_of(variant[0][told], variant[1][told]),
+        drop=shift_of(*drops),
+        level=shift_of(np.where(told, 0.0, math.nan), drops[1]),
         by_form=by_form,
-        routes={metric: _shift(*sides(metric, [FAMILIAR])) for metric in ROUTES},
+        routes={metric: shift_of(*sides(metric, [FAMILIAR])) for metric in ROUTES},
         verdict="",
         why="",
     )
     verdict, why = judge(found)
-    return Transfer(**{**{f: getattr(found, f) for f in found.__slots__}, "verdict": verdict, "why": why})
-
-
-def _shift(pre: NDArray[np.float64], post: NDArray[np.float64]) -> Estimate:
-    known = np.isfinite(pre) & np.isfinite(post)
-    return mean_difference(pre[known], post[known]) if known.sum() > 1 else undefined(int(known.sum()))
+    return replace(found, verdict=verdict, why=why)
 
 
 def judge(found: Transfer) -> tuple[str, str]:
