@@ -98,7 +98,7 @@ class Story(Domain):
         checkpoints alike, and the guard `truncated` tells how often it was.
         """
         letters = letters_and_spaces(answer)
-        if len(answer.split()) < FEWEST_WORDS or letters <= 0.8 * len(answer):
+        if len(answer.split(maxsplit=FEWEST_WORDS)) < FEWEST_WORDS or letters <= 0.8 * len(answer):
             return 0.0
         return 1.0 if FINISHED.search(answer) else 0.5
 

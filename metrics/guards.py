@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from diversity.registry import Function, metric
 from diversity.views import Answers, Undefined, classes
 
-MARKDOWN = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|)|\*\*[^*\n]+\*\*", re.MULTILINE)
+MARKDOWN = re.compile(r"#{1,6} |[-*+] |\d+[.)] |```|\|")  # at the start of a line
+BOLD = re.compile(r"\*\*[^*\n]+\*\*")
 
 
 @metric(
@@ -66,7 +67,9 @@ def markdown(answers: Answers) -> float:
 
 
 def _has_markdown(text: str) -> bool:
-    return MARKDOWN.search(text) is not None
+    if "**" in text and BOLD.search(text):
+        return True
+    return any(MARKDOWN.match(line.lstrip()) for line in text.split("\n"))
 
 
 @metric(

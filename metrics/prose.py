@@ -32,16 +32,16 @@ ENGLISH = frozenset(
 ENGLISH_SHARE = 0.05  # of the words; English prose has some 20 %, other languages in Latin script below 1 %
 FEW_WORDS = 20  # below which an answer alone does not show its language
 
-# A run of end marks with the quotes that close it. The look-behind keeps the search linear on a long run; it stands
-# after the first mark, since nothing but a mark is then looked at.
+# A run of end marks with the quotes that close it, or line breaks. The look-behind keeps the search linear on a long
+# run. What may begin it stands first, in one set: nothing else is then looked at.
 SENTENCE_END = re.compile(
-    r"""[.!?…](?<![.!?…].)[.!?…]*+["'”’»)\]*_]*+(?=\s|$)|[。！？](?<![。！？].)[。！？]*+["'”’」』）]*+|[\r\n]++"""
+    r"""[.!?…。！？\r\n](?:(?<=[.!?…])(?<![.!?…].)[.!?…]*+["'”’»)\]*_]*+(?=\s|$)"""
+    r"""|(?<=[。！？])(?<![。！？].)[。！？]*+["'”’」』）]*+|(?<=[\r\n])[\r\n]*+)"""
 )
 ABBREVIATIONS = frozenset(
     ["mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "etc", "no", "fig", "vol", "e.g", "i.e", "cf", "approx"]
 )
 SIGNS_AWAY = "".join(c if c.isalnum() or c == "_" else " " for c in map(chr, range(128)))
-LAST_WORD = re.compile(r"(\S+)\Z")
 MARKER = re.compile(r"\s*(?:[-*+•]|\d+[.)]|#{1,6}|>)\s+")
 BULLET = re.compile(r"\s*[-*+•]\s+\S")
 NUMBERED = re.compile(r"\s*\d+[.)]\s+\S")
@@ -395,12 +395,12 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 def _is_abbreviated(before: str) -> bool:
     """Whether the full stop after a text belongs to its last word."""
-    last = LAST_WORD.search(before)
-    if last is None:
+    words = before.split()
+    if not words or before[-1].isspace():
         return False
-    word = last[1].lstrip("\"'“‘([*_")
+    word = words[-1].lstrip("\"'“‘([*_")
     is_initial = len(word) == 1 and word.isupper() and word != "I"
-    is_item = word.isdecimal() and not before[: last.start()].strip()
+    is_item = word.isdecimal() and len(words) == 1
     return is_initial or is_item or word.lower() in ABBREVIATIONS
 
 
@@ -408,7 +408,7 @@ def _sentences(text: str) -> tuple[tuple[int, str], ...]:
     """Length in words and first word of each sentence that has one."""
     found = []
     for sentence in split_sentences(text):
-        marker = MARKER.match(sentence)
+        marker = None if sentence[0].isalpha() else MARKER.match(sentence)
         rest = sentence[marker.end() if marker else 0 :]
         if rest.isascii():
             words = rest.translate(SIGNS_AWAY).split()  # the same words in a third of the time
@@ -559,17 +559,18 @@ def layout(text: str) -> str:
     blocks: list[tuple[str, int]] = []
     is_code, is_open = False, False
     for line in text.splitlines():
-        if FENCE.match(line):
+        first = line.lstrip()[:1]
+        if first and first in "`~" and FENCE.match(line):
             if not is_code:
                 blocks.append(("C", 1))
             is_code, is_open = not is_code, False
             continue
         if is_code:
             continue
-        if not line.strip():
+        if not first:
             is_open = False
             continue
-        kind = _kind(line)
+        kind = "P" if first.isalpha() else _kind(line)
         if blocks and kind in {"L", "N"} and blocks[-1][0] == kind:
             blocks[-1] = (kind, blocks[-1][1] + 1)  # white space between items does not end a list
         elif not (is_open and (kind == "P" or (kind in {"T", "Q"} and blocks[-1][0] == kind))):
