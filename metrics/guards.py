@@ -63,7 +63,7 @@ def _folded(text: str) -> str:
 )
 def markdown(answers: Answers) -> float:
     """Share of answers with markdown: headings, lists, bold, fences, tables."""
-    return float(np.mean(answers.each(_has_markdown)))
+    return sum(answers.each(_has_markdown)) / len(answers)
 
 
 def _has_markdown(text: str) -> bool:
@@ -150,7 +150,7 @@ def flagged(answers: Answers, *, flag: str) -> float:
     flags = answers.flags.get(flag)
     if flags is None or not len(flags):
         raise Undefined(f"'{flag}' was not recorded")
-    return float(np.mean(flags))
+    return np.count_nonzero(flags) / len(flags)
 
 
 FLAGS = {

@@ -6,7 +6,7 @@ import math
 import re
 import zlib
 from functools import cache, lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diversity.metrics.kernels import Matrix, ruzicka
 from diversity.registry import metric
-from diversity.views import WORD, Answers, Sequences, Undefined, classes
+from diversity.views import BLOCK, WORD, Answers, Sequences, Undefined, classes
 
 TEMPLATE = 6  # tags in a template
 TAGGER_DATA = "averaged_perceptron_tagger_eng"
@@ -73,16 +73,17 @@ def _distinct(tokens: Sequences, order: int, what: str) -> float:
 
 def _compression(tokens: Sequences) -> float:
     """Bytes over compressed bytes, one byte a token; the answers sorted, so that their order does not count."""
-    ids, counts, names = tokens.grams(1).ids, tokens.grams(1).counts, tokens.vocabulary
-    if not len(ids):
+    grams = tokens.grams(1)
+    if not len(grams.ids):
         raise Undefined("the answers have no words")
-    # The most frequent 254 symbols have a byte each; what is rarer shares one.
+    names, kept = tokens.vocabulary, min(254, grams.distinct)
+    # The most frequent 254 symbols have a byte each; what is rarer shares one. Equally frequent ones go by their names.
+    by_name = np.array(sorted(range(len(names)), key=names.__getitem__))
     byte_of = np.full(len(names), 254, dtype=np.uint8)
-    byte_of[sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))[:254]] = np.arange(min(254, len(names)))
-    whole, ends = byte_of[ids].tobytes(), np.cumsum(tokens.lengths)
-    text = b"\xff".join(sorted(whole[end - size : end] for end, size in zip(ends, tokens.lengths, strict=True)))
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return len(text) / len(compressor.compress(text) + compressor.flush())
+    byte_of[by_name[np.argsort(-grams.counts[by_name], kind="stable")[:kept]]] = np.arange(kept)
+    whole, ends = byte_of[grams.ids].tobytes(), np.cumsum(tokens.lengths).tolist()
+    text = b"\xff".join(sorted(whole[begin:end] for begin, end in pairwise([0, *ends])))
+    return len(text) / len(zlib.compress(text, 9, -15))
 
 
 def _templates(tokens: Sequences) -> tuple[NDArray[np.int64], int]:
@@ -99,7 +100,7 @@ def _templates(tokens: Sequences) -> tuple[NDArray[np.int64], int]:
 
 def _template_rate(tokens: Sequences) -> float:
     owners, _ = _templates(tokens)
-    return len(np.unique(owners)) / len(tokens.lengths)
+    return np.count_nonzero(np.bincount(owners)) / len(tokens.lengths)
 
 
 def _templates_per_token(tokens: Sequences) -> float:
@@ -285,6 +286,8 @@ def _must_read_as_english(answers: Answers, consequence: str) -> None:
         raise Undefined(f"{foreign} of {len(answers)} answers do not read as English: {consequence}")
 
 
+# Two measures in a row ask for it.
+@lru_cache(maxsize=1)
 def _foreign(words: Sequences) -> int:
     """How many answers are not in Latin script, or lack the words that English cannot do without."""
     count, telling, letters, latin = words.sums(_as_english).T
@@ -419,9 +422,10 @@ def _sentences(text: str) -> tuple[tuple[int, str], ...]:
     return tuple(found)
 
 
-def _sentence_lengths(answers: Answers) -> list[NDArray[np.float64]]:
-    lengths = [np.array([size for size, _ in found], dtype=float) for found in answers.each(_sentences)]
-    if not any(each.size for each in lengths):
+def _sentence_lengths(answers: Answers) -> list[list[int]]:
+    """Words of each sentence of each answer."""
+    lengths = [[size for size, _ in found] for found in answers.each(_sentences)]
+    if not any(lengths):
         raise Undefined("no answer has a sentence")
     return lengths
 
@@ -440,7 +444,7 @@ def _sentence_lengths(answers: Answers) -> list[NDArray[np.float64]]:
 )
 def sentence_length(answers: Answers) -> float:
     """Mean number of words in a sentence; each answer counts alike."""
-    return float(np.mean([each.mean() for each in _sentence_lengths(answers) if each.size]))
+    return float(np.mean([sum(each) / len(each) for each in _sentence_lengths(answers) if each]))
 
 
 @metric(
@@ -460,10 +464,14 @@ def sentence_length_variation(answers: Answers) -> float:
 
     Answers of one sentence are left out.
     """
-    several = [each for each in _sentence_lengths(answers) if each.size > 1]
+    several = [each for each in _sentence_lengths(answers) if len(each) > 1]
     if not several:
         raise Undefined("no answer has two sentences")
-    return float(np.mean([each.std(ddof=1) / each.mean() for each in several]))
+    sizes, lengths = np.array(list(map(len, several))), np.array(list(chain.from_iterable(several)))
+    begins = np.cumsum(sizes) - sizes
+    means = np.add.reduceat(lengths, begins) / sizes
+    squares = np.add.reduceat((lengths - np.repeat(means, sizes)) ** 2, begins)
+    return float((np.sqrt(squares / (sizes - 1)) / means).mean())
 
 
 @metric(
@@ -477,7 +485,7 @@ def sentence_length_variation(answers: Answers) -> float:
 )
 def sentence_length_sd(answers: Answers) -> float:
     """Standard deviation of the lengths of all sentences of all answers, in words."""
-    pooled = np.concatenate(_sentence_lengths(answers))
+    pooled = np.array(list(chain.from_iterable(_sentence_lengths(answers))))
     if pooled.size < 2:
         raise Undefined("1 sentence in all, 2 are needed")
     return float(pooled.std(ddof=1))
@@ -496,7 +504,7 @@ def sentence_length_sd(answers: Answers) -> float:
 )
 def sentence_length_difference(answers: Answers) -> Matrix:
     """Difference between two answers in their mean sentence length, in words. An answer without one counts as 0."""
-    means = np.array([each.mean() if each.size else 0.0 for each in _sentence_lengths(answers)])
+    means = np.array([sum(each) / len(each) if each else 0.0 for each in _sentence_lengths(answers)])
     difference: Matrix = np.abs(means[:, None] - means[None, :])
     return difference
 
@@ -538,11 +546,14 @@ def sentence_opening_similarity(answers: Answers) -> Matrix:
     if not any(openings):
         raise Undefined("no answer has a sentence")
     # No opening at all is an opening of its own.
-    tokens = Sequences([words or [""] for words in openings])
-    grams = tokens.grams(1)
-    shares = np.zeros((len(answers), grams.distinct))
-    np.add.at(shares, (grams.owners, grams.ids), 1 / tokens.lengths[grams.owners])
-    return np.array([np.minimum(shares, own).sum(axis=1) for own in shares])
+    openings = [words or [""] for words in openings]
+    sizes = np.array(list(map(len, openings)))
+    ids = classes(list(chain.from_iterable(openings)))
+    shares = np.zeros((len(answers), int(ids.max()) + 1))
+    np.add.at(shares, (np.repeat(np.arange(len(sizes)), sizes), ids), np.repeat(1 / sizes, sizes))
+    step = max(1, BLOCK // shares.size)
+    rows = [shares[begin : begin + step, None] for begin in range(0, len(shares), step)]
+    return np.concatenate([np.minimum(own, shares).sum(axis=2) for own in rows])
 
 
 def layout(text: str) -> str:
