@@ -1,5 +1,7 @@
 """Lexical measures over the pooled words of one prompt's answers: how many n-grams are new, and how evenly used."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,8 +72,8 @@ def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: i
     """
     grams = _grams(answers, order)
     # 1 - ((V - 1) / V)^C without the loss of digits at large V.
-    expected = -np.expm1(len(grams.ids) * np.log1p(-1 / vocabulary)) * vocabulary
-    return float(grams.distinct / expected)
+    expected = -math.expm1(len(grams.ids) * math.log1p(-1 / vocabulary)) * vocabulary
+    return grams.distinct / expected
 
 
 def averaged_ead(answers: Answers, *, orders: int = 5) -> float:
