@@ -101,13 +101,11 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
     """
     words = answers.lexemes
     cells = words.cells(1)
-    long_enough = words.lengths >= draws
-    kept = long_enough[cells.owners]
-    owners, counts = cells.owners[kept], cells.counts[kept]
-    sizes, which = np.unique(words.lengths, return_inverse=True)
-    chances = chances_drawn(int(counts.max(initial=0)), np.maximum(sizes, draws), draws)[which[owners], counts]
-    drawn = np.bincount(owners, weights=chances, minlength=len(answers)) / draws
-    return _mean(drawn, long_enough, f"no answer has {draws} words")
+    sizes = np.array(sorted(set(words.lengths.tolist())), dtype=np.int64)
+    chances = chances_drawn(int(cells.counts.max(initial=0)), np.maximum(sizes, draws), draws)
+    of_kind = chances[np.searchsorted(sizes, words.lengths)[cells.owners], cells.counts]
+    drawn = np.bincount(cells.owners, weights=of_kind, minlength=len(answers)) / draws
+    return _mean(drawn, words.lengths >= draws, f"no answer has {draws} words")
 
 
 @metric(
