@@ -224,15 +224,15 @@ def _phrases(words: Sequences, first: int) -> list[list[Any]]:
     """Runs of words that several outputs share, the most shared first; none lies inside a longer one as frequent."""
     sizes = first, len(words.lengths) - first
     least = [max(3, math.ceil(size / 4)) for size in sizes]
-    tokens, vocabulary = words.grams(1).ids, words.vocabulary
+    tokens, vocabulary = words.ids, words.vocabulary
     kept: list[tuple[tuple[str, ...], tuple[int, int]]] = []
     covered: dict[tuple[str, ...], int] = {}  # every part of a kept phrase, and how many outputs have that phrase
     for order in range(LONGEST_PHRASE, SHORTEST_PHRASE - 1, -1):
         grams, cells = words.grams(order), words.cells(order)
         is_pre = cells.owners < first
-        pre, post = (np.bincount(cells.ids[own], minlength=grams.distinct) for own in (is_pre, ~is_pre))
+        pre, post = (np.bincount(cells.ids[own], minlength=grams.repeated) for own in (is_pre, ~is_pre))
         shared = np.flatnonzero((pre >= least[0]) | (post >= least[1]))
-        starts = grams.sorted_starts[np.searchsorted(grams.sorted_ids, shared)]
+        starts = grams.starts[np.searchsorted(grams.ids, shared)]
         for at in np.argsort(starts, kind="stable"):
             gram = tuple(vocabulary[token] for token in tokens[starts[at] : starts[at] + order])
             held = int(pre[shared[at]]), int(post[shared[at]])

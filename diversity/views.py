@@ -131,44 +131,50 @@ def _tokens_13a(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """All n-grams of one order in a set of answers, as integers.
+    """The n-grams of one order in a set of answers.
 
-    `ids`, `owners` and `starts` have one entry an n-gram, in reading order: which n-gram it is (0 to
-    distinct - 1), in which answer, and at which word of the answers laid end to end. No n-gram crosses from
-    one answer into the next. `sorted_starts` holds the starts by n-gram, and in reading order within one;
-    `sorted_ids` the n-gram at each of them. `places` holds the n-gram that starts at each word, where one does.
+    Most occur once, and of those nothing but their number is kept. `total` counts all occurrences, `repeated` the
+    different n-grams that occur twice or more often. Of the latter, `ids` and `starts` have one entry for each
+    occurrence, by n-gram, then in reading order: which n-gram it is (0 to repeated - 1), and at which token of the
+    answers laid end to end it begins. No n-gram crosses from one answer into the next.
     """
 
     ids: Integers
-    owners: Integers
     starts: Integers
-    distinct: int
-    sorted_starts: Integers
-    sorted_ids: Integers
-    places: Integers
+    total: int
+    repeated: int
 
     @property
-    def counts(self) -> Integers:
-        """How often each n-gram occurs, all answers pooled."""
-        return np.bincount(self.sorted_ids, minlength=self.distinct)
+    def distinct(self) -> int:
+        """How many different n-grams there are."""
+        return self.total - len(self.ids) + self.repeated
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """How often each answer has each of its n-grams: one entry for each pair that occurs, by n-gram, then answer.
+    """How often each answer has each n-gram that occurs twice or more often, in one answer or in several.
 
-    `first` is the entry at which each n-gram begins.
+    `ids`, `owners` and `counts` have one entry for each answer and n-gram it has, by n-gram, then answer; `first` is
+    the entry at which each n-gram begins. `single` counts, for each answer, its n-grams that occur nowhere else.
     """
 
     ids: Integers
     owners: Integers
     counts: Integers
     first: Integers
+    single: Integers
 
     @property
     def holders(self) -> Integers:
         """How many answers have each n-gram."""
         return np.diff(np.append(self.first, len(self.ids)))
+
+    def with_single(self) -> tuple[Integers, Integers, Integers]:
+        """Return `ids`, `owners` and `counts` of all n-grams, those at the end that occur once."""
+        count = int(self.single.sum())
+        ids = np.append(self.ids, len(self.first) + np.arange(count))
+        owners = np.append(self.owners, np.repeat(np.arange(len(self.single)), self.single))
+        return ids, owners, np.append(self.counts, np.ones(count, dtype=np.int64))
 
 
 class Lexicon:
@@ -293,12 +299,26 @@ class Sequences:
         return self._coded
 
     @cached_property
-    def _numbered(self) -> tuple[Integers, Callable[[], list[str]]]:
-        """All tokens as numbers, and what gives the token that each number stands for."""
+    def _points(self) -> Integers | None:
+        """The code points of plain strings, laid end to end."""
         items = self._given
-        if items and all(isinstance(item, str) for item in items):
-            points = np.frombuffer("".join(items).encode("utf-32-le", "surrogatepass"), dtype="<u4")  # type: ignore[arg-type]
-            distinct, ids = np.unique(points, return_inverse=True)
+        if not items or not all(isinstance(item, str) for item in items):
+            return None
+        text = "".join(items).encode("utf-32-le", "surrogatepass")  # type: ignore[arg-type]
+        return np.frombuffer(text, dtype="<u4").astype(np.int64)
+
+    @property
+    def _keys(self) -> Integers:
+        """A number for each token, equal for equal ones, all answers laid end to end."""
+        if "_numbered" in self.__dict__:
+            return self._numbered[0]
+        return self._codes()[0].astype(np.int64) if self._points is None else self._points
+
+    @cached_property
+    def _numbered(self) -> tuple[Integers, Callable[[], list[str]]]:
+        """All tokens as numbers from 0, and what gives the token that each number stands for."""
+        if self._points is not None:
+            distinct, ids = np.unique(self._points, return_inverse=True)
             return ids.astype(np.int64), lambda: list(map(chr, distinct.tolist()))
         codes, lexicon = self._codes()
         ids, which = lexicon.by_appearance(codes)
@@ -329,58 +349,49 @@ class Sequences:
         """The answer that each token belongs to, all answers laid end to end."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
-    @cached_property
-    def left(self) -> Integers:
-        """How many tokens of its answer are left at each token, itself included."""
-        return np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(int(self.lengths.sum()))
+    def sizes(self, order: int) -> Integers:
+        """How many n-grams each answer has, equal ones counted as often as they occur."""
+        return np.maximum(self.lengths - order + 1, 0)
 
     def grams(self, order: int) -> Grams:
         """N-grams as integers; see `Grams`."""
         if order not in self._grams:
-            self._grams[order] = self._unigrams() if order == 1 else self._extended(order)
+            self._grams[order] = _grouped(self._keys) if order == 1 else self._extended(order)
         return self._grams[order]
 
-    def _unigrams(self) -> Grams:
-        tokens = self.ids
-        by_token = _stable_order(tokens)
-        distinct = int(tokens.max(initial=-1)) + 1
-        return Grams(tokens, self.owners, np.arange(len(tokens)), distinct, by_token, tokens[by_token], tokens)
-
     def _extended(self, order: int) -> Grams:
-        """N-grams from those one shorter: a radix sort by the last token, which is at hand, then by the rest."""
-        tokens, shorter = self.grams(1), self.grams(order - 1)
-        fits = self.left >= order
-        starts = np.flatnonzero(fits)
-        # A negative start wraps to the end of the last answer, where no n-gram of this order fits either.
-        by_last = tokens.sorted_starts - (order - 1)
-        by_last = by_last[fits[by_last]] if len(starts) else starts
-        sorted_starts = by_last[_stable_order(shorter.places[by_last])]
-        rest, last = shorter.places[sorted_starts], tokens.ids[sorted_starts + (order - 1)]
-        sorted_ids = np.zeros(len(sorted_starts), dtype=np.int64)
-        np.cumsum((rest[1:] != rest[:-1]) | (last[1:] != last[:-1]), out=sorted_ids[1:])
-        places = np.zeros(len(tokens.ids), dtype=np.int64)
-        places[sorted_starts] = sorted_ids
-        distinct = int(sorted_ids[-1]) + 1 if len(sorted_ids) else 0
-        return Grams(places[starts], self.owners[starts], starts, distinct, sorted_starts, sorted_ids, places)
+        """N-grams from those one shorter: one that occurs again is made of two that do, one token apart."""
+        shorter = self.grams(order - 1)
+        which = np.full(len(self.owners) + 1, -1, dtype=np.int64)
+        which[shorter.starts] = shorter.ids
+        begins = which[:-1] >= 0
+        begins &= which[1:] >= 0
+        # The last of an answer has nothing behind it.
+        last = np.cumsum(self.lengths)[self.lengths >= order - 1] - (order - 1)
+        begins[last] = False
+        starts = np.flatnonzero(begins)
+        keys = which[starts] * shorter.repeated + which[starts + 1]
+        return _grouped(keys, starts, int(self.sizes(order).sum()))
 
     def cells(self, order: int) -> Cells:
         """Counts of each n-gram in each answer; see `Cells`."""
         if order not in self._cells:
             grams = self.grams(order)
-            ids, owners = grams.sorted_ids, self.owners[grams.sorted_starts]
+            ids, owners = grams.ids, self.owners[grams.starts]
+            single = self.sizes(order) - np.bincount(owners, minlength=len(self.lengths))
             begins = _starts((ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1]), len(ids))
-            counts = np.empty(len(begins), dtype=np.int64)
-            counts[:-1] = begins[1:] - begins[:-1]
-            counts[-1:] = len(owners) - begins[-1:]
+            counts = np.diff(begins, append=len(ids))
             ids = ids[begins]
             first = _starts(ids[1:] != ids[:-1], len(ids))
-            self._cells[order] = Cells(ids, owners[begins], counts, first)
+            self._cells[order] = Cells(ids, owners[begins], counts, first, single)
         return self._cells[order]
 
     def frequencies(self, order: int) -> tuple[Integers, Integers]:
         """The different counts of n-grams, all answers pooled, and how many n-grams have each."""
         if order not in self._frequencies:
-            kinds = np.bincount(self.grams(order).counts)
+            grams = self.grams(order)
+            kinds = np.bincount(np.bincount(grams.ids), minlength=2)
+            kinds[1] = grams.total - len(grams.ids)
             counts = np.flatnonzero(kinds)
             self._frequencies[order] = counts, kinds[counts]
         return self._frequencies[order]
@@ -388,7 +399,7 @@ class Sequences:
     def _columns(self, order: int, *, counted: bool) -> tuple[Integers, Integers]:
         """Rows and columns of ones: a column for each n-gram or, if counted, for each n-gram and t, its t-th time."""
         cells = self.cells(order)
-        if not counted or not len(cells.ids):
+        if not counted or cells.counts.max(initial=1) == 1:
             return cells.owners, cells.ids
         most = np.maximum.reduceat(cells.counts, cells.first)
         base = np.cumsum(most) - most
@@ -407,20 +418,22 @@ class Sequences:
             self._shared[key] = whole().shared(order, counted=counted)[np.ix_(places, places)]
         if key not in self._shared:
             rows, columns = self._columns(order, counted=counted)
-            self._shared[key] = _inner(rows, columns, np.ones(len(rows), dtype=np.float32), len(self.lengths))
+            own = self.sizes(order) if counted else np.bincount(rows, minlength=len(self.lengths)) + self.cells(order).single
+            self._shared[key] = _inner(rows, columns, np.ones(len(rows), dtype=np.float32), own)
         return self._shared[key]
 
     def products(self, order: int) -> Matrix:
         """Inner products of the n-gram counts of two answers, shape (n, n)."""
         cells = self.cells(order)
-        return _inner(cells.owners, cells.ids, cells.counts.astype(np.float64), len(self.lengths))
+        own = np.bincount(cells.owners, weights=cells.counts**2, minlength=len(self.lengths)) + cells.single
+        return _inner(cells.owners, cells.ids, cells.counts.astype(np.float64), own)
 
     def matches(self, order: int) -> Integers:
         """How many n-grams of each answer are found in the others, clipped at the most any other has, shape (n,)."""
         if order not in self._matches:
             cells = self.cells(order)
             n = len(self.lengths)
-            total = np.maximum(self.lengths - order + 1, 0)
+            total = self.sizes(order) - cells.single
             if len(cells.ids):
                 # Only an answer that has an n-gram more often than every other is clipped, at the second most.
                 most = np.maximum.reduceat(cells.counts, cells.first)
@@ -462,7 +475,7 @@ class Sequences:
     @cached_property
     def strings(self) -> list[str]:
         """Each sequence as a string with one character for each token, for tools that read strings."""
-        ids = self.grams(1).ids
+        ids = self.ids
         if len(ids) and ids.max() > sys.maxunicode:
             raise Undefined(f"more than {sys.maxunicode} different words")
         text = ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
@@ -470,19 +483,16 @@ class Sequences:
         return [text[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
 
 
-def _inner(rows: Integers, columns: Integers, values: NDArray[Any], n: int) -> Matrix:
-    """Inner products of the rows of a sparse table with n rows, given by its entries that are not 0."""
+def _inner(rows: Integers, columns: Integers, values: NDArray[Any], own: NDArray[Any]) -> Matrix:
+    """Inner products of the rows of a sparse table, given by its entries that are not 0; `own` are those with itself."""
+    n, count = len(own), int(columns.max(initial=-1)) + 1
     total: Matrix = np.zeros((n, n))
-    # Columns with one entry only add to the diagonal, which is known; most n-grams are such.
-    common = np.bincount(columns) > 1
-    kept = common[columns] if len(columns) else np.zeros(0, dtype=bool)
-    kept_rows, kept_columns, kept_values = rows[kept], (np.cumsum(common) - 1)[columns[kept]], values[kept]
     width = max(1, BLOCK // max(1, n))
-    for begin in range(0, int(common.sum()), width):
-        inside = (kept_columns >= begin) & (kept_columns < begin + width)
-        block = _table(kept_rows[inside], kept_columns[inside] - begin, kept_values[inside], n)
+    for begin in range(0, count, width):
+        inside = (columns >= begin) & (columns < begin + width) if count > width else slice(None)
+        block = _table(rows[inside], columns[inside] - begin, values[inside], n)
         total += block @ block.T
-    np.fill_diagonal(total, np.bincount(rows, weights=values**2, minlength=n))
+    np.fill_diagonal(total, own)
     return total
 
 
@@ -499,16 +509,31 @@ def _starts(changes: NDArray[np.bool_], n: int) -> Integers:
     return np.flatnonzero(starts)
 
 
-def _stable_order(keys: Integers) -> Integers:
-    """Stable order of non-negative integers below 2**32.
+def _grouped(keys: Integers, starts: Integers | None = None, total: int | None = None) -> Grams:
+    """N-grams from a key for each; by default those of order 1, one at each token."""
+    order, keys = _in_order(keys)
+    new = np.ones(len(keys) + 1, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:-1])
+    again = ~(new[:-1] & new[1:])
+    ids = np.cumsum(new[:-1][again]) - 1
+    order = order[again]
+    return Grams(
+        ids,
+        order if starts is None else starts[order],
+        len(keys) if total is None else total,
+        int(ids[-1]) + 1 if len(ids) else 0,
+    )
 
-    numpy's stable sort of 16-bit integers is a radix sort, some ten times faster than its sorts of 64-bit ones.
-    """
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
-    if len(keys) and keys.max() >= 1 << 16:
-        high = (keys >> 16).astype(np.uint16)
-        order = order[np.argsort(high[order], kind="stable")]
-    return order
+
+def _in_order(keys: Integers) -> tuple[Integers, Integers]:
+    """Stable order of integers that are not negative, and they themselves in it."""
+    bits = len(keys).bit_length()
+    if int(keys.max(initial=0)).bit_length() + bits >= 64:
+        order = np.argsort(keys, kind="stable")
+        return order, keys[order]
+    # Each takes its place along: numpy sorts 64-bit integers several times faster than it sorts places by them.
+    packed = np.sort((keys << bits) | np.arange(len(keys)))
+    return packed & ((1 << bits) - 1), packed >> bits
 
 
 def _table(rows: Integers, columns: Integers, values: NDArray[Any], height: int) -> NDArray[Any]:

@@ -66,14 +66,15 @@ SHAIB = "Shaib et al. 2024, arXiv:2407.00211"
 def _distinct(tokens: Sequences, order: int, what: str) -> float:
     """Share of n-grams that are different, all answers pooled."""
     grams = tokens.grams(order)
-    if not len(grams.ids):
+    if not grams.total:
         raise Undefined(f"no answer has {order} {what}")
-    return grams.distinct / len(grams.ids)
+    return grams.distinct / grams.total
 
 
 def _compression(tokens: Sequences) -> float:
     """Bytes over compressed bytes, one byte a token; the answers sorted, so that their order does not count."""
-    ids, counts, names = tokens.grams(1).ids, tokens.grams(1).counts, tokens.vocabulary
+    ids, names = tokens.ids, tokens.vocabulary
+    counts = np.bincount(ids, minlength=len(names))
     if not len(ids):
         raise Undefined("the answers have no words")
     # The most frequent 254 symbols have a byte each; what is rarer shares one.
@@ -91,10 +92,10 @@ def _templates(tokens: Sequences) -> tuple[NDArray[np.int64], int]:
     A template is a run of 6 tokens that occurs in 2 answers or more, and in a tenth of them or more.
     """
     grams = tokens.grams(TEMPLATE)
-    if not len(grams.ids):
+    if not grams.total:
         raise Undefined(f"no answer has {TEMPLATE} words")
     is_template = tokens.cells(TEMPLATE).holders >= max(2, math.ceil(0.1 * len(tokens.lengths)))
-    return grams.owners[is_template[grams.ids]], int(tokens.lengths.sum())
+    return tokens.owners[grams.starts[is_template[grams.ids]]], int(tokens.lengths.sum())
 
 
 def _template_rate(tokens: Sequences) -> float:
@@ -539,9 +540,8 @@ def sentence_opening_similarity(answers: Answers) -> Matrix:
         raise Undefined("no answer has a sentence")
     # No opening at all is an opening of its own.
     tokens = Sequences([words or [""] for words in openings])
-    grams = tokens.grams(1)
-    shares = np.zeros((len(answers), grams.distinct))
-    np.add.at(shares, (grams.owners, grams.ids), 1 / tokens.lengths[grams.owners])
+    shares = np.zeros((len(answers), len(tokens.vocabulary)))
+    np.add.at(shares, (tokens.owners, tokens.ids), 1 / tokens.lengths[tokens.owners])
     return np.array([np.minimum(shares, own).sum(axis=1) for own in shares])
 
 

@@ -31,10 +31,10 @@ def _previous(answers: Answers) -> Integers:
     """Place of the same word's last occurrence in the answer, -1 for its first; answers laid end to end."""
     words = answers.lexemes
     grams = words.grams(1)
-    places = grams.sorted_starts
+    places = grams.starts
     owners = words.owners[places]
-    again = (grams.sorted_ids[1:] == grams.sorted_ids[:-1]) & (owners[1:] == owners[:-1])
-    previous = np.full(len(places), -1, dtype=np.int64)
+    again = (grams.ids[1:] == grams.ids[:-1]) & (owners[1:] == owners[:-1])
+    previous = np.full(len(words.owners), -1, dtype=np.int64)
     previous[places[1:][again]] = places[:-1][again]
     return previous
 
@@ -54,7 +54,7 @@ def ttr(answers: Answers) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers that have a word.
     """
     lengths = answers.lexemes.lengths
-    types = np.bincount(answers.lexemes.cells(1).owners, minlength=len(answers))
+    types = np.bincount(answers.lexemes.cells(1).with_single()[1], minlength=len(answers))
     return _mean(types / np.maximum(lengths, 1), lengths > 0, "no answer has a word")
 
 
@@ -98,10 +98,10 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers of 42 words or more.
     """
     words = answers.lexemes
-    cells = words.cells(1)
+    _, owners, counts = words.cells(1).with_single()
     long_enough = words.lengths >= draws
-    kept = long_enough[cells.owners]
-    owners, counts = cells.owners[kept], cells.counts[kept]
+    kept = long_enough[owners]
+    owners, counts = owners[kept], counts[kept]
     # Few counts and lengths recur: each chance is worked out once.
     width = int(counts.max(initial=0)) + 1
     keys, each = np.unique(words.lengths[owners] * width + counts, return_inverse=True)
