@@ -9,7 +9,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from itertools import chain, islice
 from typing import Any, TypeVar
 
@@ -88,9 +88,17 @@ class Words:
         """All tokens of a text from a place on."""
         return self._for(text).findall(text, start)
 
-    def finditer(self, text: str) -> Iterator[re.Match[str]]:
-        """All tokens of a text, with their places."""
-        return self._for(text).finditer(text)
+    def end(self, text: str, count: int) -> int:
+        """Where the first so many tokens of a text end."""
+        pattern = self._for(text)
+        # What the plain pattern leaves out is white space, so that one match reads them all.
+        last = _plain_tokens(count).match(text) if pattern is self.plain else next(islice(pattern.finditer(text), count - 1, count), None)
+        return last.end() if last else len(text)
+
+
+@lru_cache(maxsize=512)
+def _plain_tokens(count: int) -> re.Pattern[str]:
+    return re.compile(rf"(?:\s*+(?:\w++|[^\w\s])){{{count}}}+")
 
 
 def _category(name: str) -> str:
@@ -168,13 +176,6 @@ class Cells:
     def holders(self) -> Integers:
         """How many answers have each n-gram."""
         return np.diff(np.append(self.first, len(self.ids)))
-
-    def with_single(self) -> tuple[Integers, Integers, Integers]:
-        """Return `ids`, `owners` and `counts` of all n-grams, those at the end that occur once."""
-        count = int(self.single.sum())
-        ids = np.append(self.ids, len(self.first) + np.arange(count))
-        owners = np.append(self.owners, np.repeat(np.arange(len(self.single)), self.single))
-        return ids, owners, np.append(self.counts, np.ones(count, dtype=np.int64))
 
 
 class Lexicon:
@@ -293,6 +294,20 @@ class Batch:
         span = int(self.codes.max(initial=0)) + 1
         return self.codes + np.repeat(np.arange(len(self.begins) - 1) * span, np.diff(self.places))
 
+    @cached_property
+    def _in_order(self) -> tuple[Integers, Integers]:
+        return _in_order(self.keys)
+
+    @cached_property
+    def numbered(self) -> tuple[Integers, Integers, Integers]:
+        """Each token as a number, each number's code, and the first number of each set: they count on from set to set."""
+        order, keys = self._in_order
+        new = _changes(keys)[:-1]
+        in_order = np.cumsum(new) - 1
+        ids = np.empty_like(in_order)
+        ids[order] = in_order
+        return ids, self.codes[order[new]], np.append(in_order, new.sum())[self.places]
+
     def _by_set(self, answers: Integers) -> list[int]:
         """Where the entries of each set begin and end, from the answer of each; they lie set after set."""
         if len(self.begins) == 2:
@@ -318,10 +333,9 @@ class Batch:
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
         if tell not in self._sums:
-            told = self._lexicon.told(tell)
             running = np.zeros((len(self.codes) + 1, len(tell(" "))), dtype=np.int64)
             if len(self.codes):
-                np.cumsum(told[self.codes], axis=0, out=running[1:])
+                np.cumsum(self._lexicon.told(tell)[self.codes], axis=0, out=running[1:])
             ends = np.cumsum(self.lengths)
             self._sums[tell] = running[ends] - running[ends - self.lengths]
         return self._sums[tell]
@@ -333,7 +347,7 @@ class Batch:
     def grams(self, order: int) -> tuple[Grams, list[Grams]]:
         """N-grams as integers, those of all sets and those of each; see `Grams`."""
         if order not in self._grams:
-            whole = _grouped(self.keys) if order == 1 else self._extended(order)
+            whole = _again(*self._in_order) if order == 1 else self._extended(order)
             totals = np.cumsum(np.append(0, self.sizes(order)))[self.begins]
             bounds = self._by_set(self.owners[whole.starts])
             ids = np.append(whole.ids, whole.repeated)[bounds].tolist()
@@ -358,7 +372,8 @@ class Batch:
         begins[last] = False
         starts = np.flatnonzero(begins)
         keys = which[starts] * shorter.repeated + which[starts + 1]
-        return _grouped(keys, starts, int(self.sizes(order).sum()))
+        in_order, keys = _in_order(keys)
+        return _again(starts[in_order], keys, int(self.sizes(order).sum()))
 
     def cells(self, order: int) -> tuple[Cells, list[Cells]]:
         """Counts of each n-gram in each answer, of all sets and of each; see `Cells`."""
@@ -504,24 +519,16 @@ class Sequences:
         return self._batch.sums(tell)[self._answers]
 
     @cached_property
-    def _numbered(self) -> tuple[Integers, list[int]]:
-        """All tokens as numbers from 0, and the number of each in the alphabet."""
-        order, codes = _in_order(self.codes.astype(np.int64))
-        new = np.ones(len(codes), dtype=bool)
-        np.not_equal(codes[1:], codes[:-1], out=new[1:])
-        ids = np.empty(len(codes), dtype=np.int64)
-        ids[order] = np.cumsum(new) - 1
-        return ids, codes[new].tolist()
-
-    @property
     def ids(self) -> Integers:
         """All tokens laid end to end as numbers from 0."""
-        return self._numbered[0]
+        ids, _, first = self._batch.numbered
+        return ids[self._tokens] - first[self._place]
 
     @cached_property
     def vocabulary(self) -> list[str]:
         """The token that each number of `ids` stands for."""
-        return self._spelled(self._numbered[1])
+        _, codes, first = self._batch.numbered
+        return self._spelled(codes[first[self._place] : first[self._place + 1]].tolist())
 
     def _spelled(self, codes: Iterable[int]) -> list[str]:
         alphabet = self._batch.alphabet
@@ -545,6 +552,22 @@ class Sequences:
     def cells(self, order: int) -> Cells:
         """Counts of each n-gram in each answer; see `Cells`."""
         return self._batch.cells(order)[1][self._place]
+
+    def entries(self, order: int) -> tuple[Integers, Integers, Integers]:
+        """Number, answer and count of each n-gram in each answer, those included that occur once.
+
+        N-grams that occur again are numbered as they first appear, the others behind them by answer.
+        """
+        grams, cells = self.grams(order), self.cells(order)
+        first = grams.starts[np.searchsorted(grams.ids, np.arange(grams.repeated))]
+        number = np.empty(grams.repeated, dtype=np.int64)
+        number[np.argsort(first)] = np.arange(grams.repeated)
+        single = int(cells.single.sum())
+        return (
+            np.append(number[cells.ids], grams.repeated + np.arange(single)),
+            np.append(cells.owners, np.repeat(np.arange(len(cells.single)), cells.single)),
+            np.append(cells.counts, np.ones(single, dtype=np.int64)),
+        )
 
     def frequencies(self, order: int) -> tuple[Integers, Integers]:
         """The different counts of n-grams, all answers pooled, and how many n-grams have each."""
@@ -623,20 +646,19 @@ def _starts(changes: NDArray[np.bool_], n: int) -> Integers:
     return np.flatnonzero(starts)
 
 
-def _grouped(keys: Integers, starts: Integers | None = None, total: int | None = None) -> Grams:
-    """N-grams from a key for each; by default those of order 1, one at each token."""
-    order, keys = _in_order(keys)
+def _changes(keys: Integers) -> NDArray[np.bool_]:
+    """Whether a run of equal keys begins at each place; one begins behind the last."""
     new = np.ones(len(keys) + 1, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=new[1:-1])
+    return new
+
+
+def _again(starts: Integers, keys: Integers, total: int | None = None) -> Grams:
+    """N-grams that occur again, from their starts and keys in the order of the keys; `total` counts all n-grams."""
+    new = _changes(keys)
     again = ~(new[:-1] & new[1:])
     ids = np.cumsum(new[:-1][again]) - 1
-    order = order[again]
-    return Grams(
-        ids,
-        order if starts is None else starts[order],
-        len(keys) if total is None else total,
-        int(ids[-1]) + 1 if len(ids) else 0,
-    )
+    return Grams(ids, starts[again], len(keys) if total is None else total, int(ids[-1]) + 1 if len(ids) else 0)
 
 
 def _in_order(keys: Integers) -> tuple[Integers, Integers]:
@@ -823,7 +845,7 @@ class Answers:
         """The answers as far as they are read: whole, or cut after `limit` words."""
         if self.limit is None:
             return self.texts
-        return tuple(t[: _end_of_word(t, self.limit)] for t in self.texts)
+        return tuple(t[: WORD.end(t, self.limit)] for t in self.texts)
 
     @cached_property
     def tokens(self) -> list[Codes]:
@@ -832,14 +854,23 @@ class Answers:
         whole = [self.lexicon.read(t) for t in self.texts] if self._tokens is None else self._tokens
         return [codes[: self.limit] for codes in whole]
 
+    @cached_property
+    def _square(self) -> Any:
+        """Index of these answers among the larger set's, in rows and columns; a view where they lie side by side."""
+        places = self.among[1] if self.among else np.arange(len(self))
+        if len(places) and (np.diff(places) == 1).all():
+            side = slice(int(places[0]), int(places[-1]) + 1)
+            return side, side
+        return np.ix_(places, places)
+
     def _shelved(self, view: str) -> Sequences:
         if self.shelf is None:
             self.shelf = Shelf([self.tokens], self.lexicon), 0
         shelf, place = self.shelf
         made: Sequences = getattr(shelf, view)[place]
         if self.among is not None:
-            whole, places = self.among
-            made.among = partial(getattr, whole, view), _square(places)
+            whole, _ = self.among
+            made.among = partial(getattr, whole, view), self._square
         return made
 
     @cached_property
@@ -1045,14 +1076,6 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n")
 
 
-def _square(places: Integers) -> Any:
-    """Index of the rows and columns at some places; a view where they lie side by side."""
-    if len(places) and (np.diff(places) == 1).all():
-        side = slice(int(places[0]), int(places[-1]) + 1)
-        return side, side
-    return np.ix_(places, places)
-
-
 def _lexeme(word: str) -> str | None:
     return word.casefold() if word[0].isalnum() or word[0] == "_" else None
 
@@ -1074,9 +1097,3 @@ def _shape(word: str) -> str:
     if word[0].isdigit():
         return "NUM"
     return "Cap" if word[0].isupper() else "WORD"
-
-
-def _end_of_word(text: str, count: int) -> int:
-    """Where the first so many words of a text end."""
-    last = next(islice(WORD.finditer(text), count - 1, count), None)
-    return last.end() if last else len(text)

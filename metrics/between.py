@@ -292,7 +292,7 @@ def openers(answers: Answers) -> Sequences:
 
 def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], Sequences], order: int) -> float:
     both = together(pre, post)
-    ids, owners, counts = view(both).cells(order).with_single()
+    ids, owners, counts = view(both).entries(order)
     if len(set((owners < len(pre)).tolist())) != 2:
         raise Undefined(f"no answer of one side has {order} words")
     # Which answers are exchanged must not depend on their order, nor on which side is called pre.

@@ -54,7 +54,8 @@ def ttr(answers: Answers) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers that have a word.
     """
     lengths = answers.lexemes.lengths
-    types = np.bincount(answers.lexemes.cells(1).with_single()[1], minlength=len(answers))
+    cells = answers.lexemes.cells(1)
+    types = np.bincount(cells.owners, minlength=len(answers)) + cells.single
     return _mean(types / np.maximum(lengths, 1), lengths > 0, "no answer has a word")
 
 
@@ -98,14 +99,14 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers of 42 words or more.
     """
     words = answers.lexemes
-    _, owners, counts = words.cells(1).with_single()
+    cells = words.cells(1)
     long_enough = words.lengths >= draws
-    kept = long_enough[owners]
-    owners, counts = owners[kept], counts[kept]
-    # Few counts and lengths recur: each chance is worked out once.
-    width = int(counts.max(initial=0)) + 1
-    keys, each = np.unique(words.lengths[owners] * width + counts, return_inverse=True)
-    chances = chance_drawn(keys % width, keys // width, draws)[each]
+    # How many types of each answer occur how often: few counts do, and each chance is worked out once.
+    width = int(cells.counts.max(initial=1)) + 1
+    types = np.bincount(cells.owners * width + cells.counts, minlength=len(answers) * width).reshape(-1, width)
+    types[:, 1] += cells.single
+    owners, counts = np.nonzero(types * long_enough[:, None])
+    chances = chance_drawn(counts, words.lengths[owners], draws) * types[owners, counts]
     drawn = np.bincount(owners, weights=chances, minlength=len(answers)) / draws
     return _mean(drawn, long_enough, f"no answer has {draws} words")
 
