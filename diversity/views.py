@@ -7,7 +7,7 @@ import sys
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from itertools import chain, islice
@@ -36,9 +36,10 @@ FUNCTION_WORDS = frozenset(
     ).split()
 )
 Seen = TypeVar("Seen")
+Number = TypeVar("Number", bound=np.generic)
 Encode = Callable[[Sequence[str]], NDArray[np.float64]]
 Integers = NDArray[np.int64]
-Codes = NDArray[np.int32]
+Codes = NDArray[np.signedinteger[Any]]
 Matrix = NDArray[np.float64]
 BLOCK = 1 << 22  # entries of a dense table made at once
 KEPT = 1024  # answers up to which the overlaps of all pairs are kept
@@ -92,7 +93,11 @@ class Words:
         """Where the first so many tokens of a text end."""
         pattern = self._for(text)
         # What the plain pattern leaves out is white space, so that one match reads them all.
-        last = _plain_tokens(count).match(text) if pattern is self.plain else next(islice(pattern.finditer(text), count - 1, count), None)
+        last = (
+            _plain_tokens(count).match(text)
+            if pattern is self.plain
+            else next(islice(pattern.finditer(text), count - 1, count), None)
+        )
         return last.end() if last else len(text)
 
 
@@ -300,7 +305,7 @@ class Batch:
 
     @cached_property
     def numbered(self) -> tuple[Integers, Integers, Integers]:
-        """Each token as a number, each number's code, and the first number of each set: they count on from set to set."""
+        """Each token as a number, on from set to set; the code of each number; the first number of each set."""
         order, keys = self._in_order
         new = _changes(keys)[:-1]
         in_order = np.cumsum(new) - 1
@@ -522,7 +527,8 @@ class Sequences:
     def ids(self) -> Integers:
         """All tokens laid end to end as numbers from 0."""
         ids, _, first = self._batch.numbered
-        return ids[self._tokens] - first[self._place]
+        own: Integers = ids[self._tokens] - first[self._place]
+        return own
 
     @cached_property
     def vocabulary(self) -> list[str]:
@@ -543,7 +549,8 @@ class Sequences:
     @cached_property
     def owners(self) -> Integers:
         """The answer that each token belongs to, all answers laid end to end."""
-        return self._batch.owners[self._tokens] - self._answers.start
+        owners: Integers = self._batch.owners[self._tokens] - self._answers.start
+        return owners
 
     def grams(self, order: int) -> Grams:
         """N-grams as integers; see `Grams`."""
@@ -579,9 +586,10 @@ class Sequences:
             self._frequencies[order] = counts, kinds[counts]
         return self._frequencies[order]
 
-    def _own(self, of_all: NDArray[Any]) -> NDArray[Any]:
+    def _own(self, of_all: NDArray[Number]) -> NDArray[Number]:
         n = self._answers.stop - self._answers.start
-        return of_all[self._place, :n, :n]
+        own: NDArray[Number] = of_all[self._place, :n, :n]
+        return own
 
     def shared(self, order: int, *, counted: bool = False) -> Matrix:
         """How many n-grams two answers share, shape (n, n): different ones, or the sum of minima of their counts.
@@ -590,7 +598,8 @@ class Sequences:
         """
         if self.among is not None:
             whole, places = self.among
-            return whole().shared(order, counted=counted)[places]
+            shared: Matrix = whole().shared(order, counted=counted)[places]
+            return shared
         return self._own(self._batch.shared(order, counted=counted))
 
     def products(self, order: int) -> Matrix:
