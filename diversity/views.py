@@ -515,10 +515,6 @@ class Sequences:
         """All tokens laid end to end as numbers of the alphabet."""
         return self._batch.codes[self._tokens]
 
-    def mapped(self, rename: Callable[[str], str | None]) -> Sequences:
-        """Return the sequences with every token renamed; one renamed to None is left out."""
-        return self._batch.mapped(rename)[self._place]
-
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
         return self._batch.sums(tell)[self._answers]
@@ -535,6 +531,10 @@ class Sequences:
         """The token that each number of `ids` stands for."""
         _, codes, first = self._batch.numbered
         return self._spelled(codes[first[self._place] : first[self._place + 1]].tolist())
+
+    def run(self, start: int, length: int) -> list[str]:
+        """Tokens from a place on, all answers laid end to end."""
+        return self._spelled(self.codes[start : start + length].tolist())
 
     def _spelled(self, codes: Iterable[int]) -> list[str]:
         alphabet = self._batch.alphabet
@@ -703,6 +703,11 @@ class Shelf:
     def lexemes(self) -> Batch:
         """The words in one case, without punctuation."""
         return self.words.mapped(_lexeme)
+
+    @cached_property
+    def lowered(self) -> Batch:
+        """The words in lower case."""
+        return self.words.mapped(str.lower)
 
     @cached_property
     def function_words(self) -> Batch:
@@ -896,6 +901,11 @@ class Answers:
     def lexemes(self) -> Sequences:
         """The words in one case, without punctuation: what measures of lexical richness count."""
         return self._shelved("lexemes")
+
+    @cached_property
+    def lowered(self) -> Sequences:
+        """The words in lower case, with all punctuation."""
+        return self._shelved("lowered")
 
     @cached_property
     def deflated(self) -> tuple[int, int]:
