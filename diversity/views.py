@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -253,6 +253,8 @@ class Batch:
         self.alphabet = alphabet
         self.begins: Integers = np.cumsum([0, *answers])  # the first answer of each set
         self.places: Integers = np.cumsum(np.append(0, lengths))[self.begins]  # the first token of each set
+        self.answers = [slice(*ends) for ends in pairwise(self.begins.tolist())]
+        self.tokens = [slice(*ends) for ends in pairwise(self.places.tolist())]
         self._grams: dict[int, tuple[Grams, list[Grams]]] = {}
         self._cells: dict[int, tuple[Cells, list[Cells]]] = {}
         self._shared: dict[tuple[int, bool], Matrix] = {}
@@ -357,9 +359,9 @@ class Batch:
             bounds = self._by_set(self.owners[whole.starts])
             ids = np.append(whole.ids, whole.repeated)[bounds].tolist()
             each = [
-                Grams(whole.ids[a:b] - first, whole.starts[a:b] - place, total, after - first)
-                for a, b, first, after, place, total in zip(
-                    bounds, bounds[1:], ids, ids[1:], self.places.tolist(), np.diff(totals).tolist(), strict=False
+                Grams(whole.ids[a:b] - first, whole.starts[a:b] - own.start, total, after - first)
+                for (a, b), (first, after), own, total in zip(
+                    pairwise(bounds), pairwise(ids), self.tokens, np.diff(totals).tolist(), strict=True
                 )
             ]
             self._grams[order] = whole, each
@@ -393,10 +395,8 @@ class Batch:
             bounds = self._by_set(owners)
             of_set = np.append(ids, grams.repeated)[bounds].tolist()
             each = [
-                Cells(ids[a:b] - i, owners[a:b] - begin, counts[a:b], first[i:j] - a, single[begin:end])
-                for a, b, i, j, begin, end in zip(
-                    bounds, bounds[1:], of_set, of_set[1:], self.begins.tolist(), self.begins[1:].tolist(), strict=False
-                )
+                Cells(ids[a:b] - i, owners[a:b] - own.start, counts[a:b], first[i:j] - a, single[own])
+                for (a, b), (i, j), own in zip(pairwise(bounds), pairwise(of_set), self.answers, strict=True)
             ]
             self._cells[order] = Cells(ids, owners, counts, first, single), each
         return self._cells[order]
@@ -494,8 +494,8 @@ class Sequences:
     def __init__(self, items: Sequence[Sequence[str]] | Batch, place: int = 0) -> None:
         self._batch = items if isinstance(items, Batch) else Batch.of(items)
         self._place = place
-        self._answers = slice(*self._batch.begins[place : place + 2].tolist())
-        self._tokens = slice(*self._batch.places[place : place + 2].tolist())
+        self._answers = self._batch.answers[place]
+        self._tokens = self._batch.tokens[place]
         self._frequencies: dict[int, tuple[Integers, Integers]] = {}
         # Sequences among which these are, and their places: what any two have in common is known there.
         self.among: tuple[Callable[[], Sequences], Any] | None = None
