@@ -37,7 +37,7 @@ from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
 from diversity.tables import Samples, Scores
-from diversity.views import Answers, Codes, Encode, Judge, Lexicon, Undefined, join, normal
+from diversity.views import Answers, Codes, Encode, Judge, Lexicon, Undefined, join, normal, shelve
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
 DEDUPLICATED, STRIPPED, UNTRUNCATED = "deduplicated", "format-stripped", "untruncated"
@@ -337,6 +337,7 @@ class Panel:
 
 LARGE = 2048  # answers to one prompt above which not every pair of them is compared
 PART = 512  # answers, at least, of which every pair is then compared
+TOGETHER = 32_768  # words of the prompts whose views are made together
 POOLED = 50_000  # outputs above which no measure is pooled over all of them: it would hold them all
 
 
@@ -350,29 +351,52 @@ def within_prompts(
     within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
     headlines = [m for m in within if m.headline]
     done = 0
+    for batch in _batches(sets):
+        unions = [_joined(of_prompt, panel.pairs) if between else [] for of_prompt in batch]
+        together = chain.from_iterable(batch)
+        shelve(_different(s.answers for s in together if s.condition not in panel.lean))
+        shelve(_different(chain.from_iterable(unions)))
+        for of_prompt in batch:
+            known: _Measured = {}
+            for each in of_prompt:
+                yield from each.rows(headlines if each.condition in panel.lean else within, known)
+            whole = [s for s in of_prompt if s.condition not in panel.lean]
+            yield from _between(whole, between, panel.pairs, known)
+            if panel.looks and looks is not None:
+                found = {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL}
+                if set(panel.looks) <= set(found):
+                    from diversity.drilldown import look
+
+                    first = of_prompt[0]
+                    looks.append((first.domain.name, first.prompt_id, look([found[name] for name in panel.looks])))
+            done += len(of_prompt)
+            if progress:
+                progress(done, len(sets))
+        # Views are many times the size of the texts: those of one batch at a time are kept.
+        for each in chain.from_iterable(batch):
+            each.forget()
+        for union in chain.from_iterable(unions):
+            union.forget()
+
+
+def _batches(sets: Sequence[AnswerSet]) -> Iterator[list[list[AnswerSet]]]:
+    """Prompts whose views are made together: of one domain, a few, or one alone that has many words."""
+    batch: list[list[AnswerSet]] = []
+    words = 0
     for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
         of_prompt = list(group)
-        known: _Measured = {}
-        joined = _joined(of_prompt, panel.pairs) if between else []
-        for each in of_prompt:
-            yield from each.rows(headlines if each.condition in panel.lean else within, known)
-        whole = [s for s in of_prompt if s.condition not in panel.lean]
-        yield from _between(whole, between, panel.pairs, known)
-        if panel.looks and looks is not None:
-            found = {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL}
-            if set(panel.looks) <= set(found):
-                from diversity.drilldown import look
+        own = sum(map(len, chain.from_iterable(s.answers.tokens for s in of_prompt if s.condition == ALL)))
+        if batch and (words + own > TOGETHER or of_prompt[0].domain != batch[0][0].domain):
+            yield batch
+            batch, words = [], 0
+        batch.append(of_prompt)
+        words += own
+    if batch:
+        yield batch
 
-                first = of_prompt[0]
-                looks.append((first.domain.name, first.prompt_id, look([found[name] for name in panel.looks])))
-        # Views are many times the size of the texts: those of one prompt at a time are kept.
-        for each in of_prompt:
-            each.forget()
-        for union in joined:
-            union.forget()
-        done += len(of_prompt)
-        if progress:
-            progress(done, len(sets))
+
+def _different(answers: Iterable[Answers]) -> list[Answers]:
+    return list({id(each): each for each in answers}.values())
 
 
 def _joined(sets: Sequence[AnswerSet], pairs: Sequence[tuple[str, str]]) -> list[Answers]:

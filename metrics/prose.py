@@ -66,22 +66,22 @@ SHAIB = "Shaib et al. 2024, arXiv:2407.00211"
 def _distinct(tokens: Sequences, order: int, what: str) -> float:
     """Share of n-grams that are different, all answers pooled."""
     grams = tokens.grams(order)
-    if not len(grams.ids):
+    if not grams.total:
         raise Undefined(f"no answer has {order} {what}")
-    return grams.distinct / len(grams.ids)
+    return grams.distinct / grams.total
 
 
 def _compression(tokens: Sequences) -> float:
     """Bytes over compressed bytes, one byte a token; the answers sorted, so that their order does not count."""
-    grams = tokens.grams(1)
-    if not len(grams.ids):
+    ids, names = tokens.ids, tokens.vocabulary
+    if not len(ids):
         raise Undefined("the answers have no words")
-    names, kept = tokens.vocabulary, min(254, grams.distinct)
+    counts, kept = np.bincount(ids), min(254, len(names))
     # The most frequent 254 symbols have a byte each; what is rarer shares one. Equally frequent ones go by their names.
     by_name = np.array(sorted(range(len(names)), key=names.__getitem__))
     byte_of = np.full(len(names), 254, dtype=np.uint8)
-    byte_of[by_name[np.argsort(-grams.counts[by_name], kind="stable")[:kept]]] = np.arange(kept)
-    whole, ends = byte_of[grams.ids].tobytes(), np.cumsum(tokens.lengths).tolist()
+    byte_of[by_name[np.argsort(-counts[by_name], kind="stable")[:kept]]] = np.arange(kept)
+    whole, ends = byte_of[ids].tobytes(), np.cumsum(tokens.lengths).tolist()
     text = b"\xff".join(sorted(whole[begin:end] for begin, end in pairwise([0, *ends])))
     return len(text) / len(zlib.compress(text, 9, -15))
 
@@ -92,10 +92,10 @@ def _templates(tokens: Sequences) -> tuple[NDArray[np.int64], int]:
     A template is a run of 6 tokens that occurs in 2 answers or more, and in a tenth of them or more.
     """
     grams = tokens.grams(TEMPLATE)
-    if not len(grams.ids):
+    if not grams.total:
         raise Undefined(f"no answer has {TEMPLATE} words")
     is_template = tokens.cells(TEMPLATE).holders >= max(2, math.ceil(0.1 * len(tokens.lengths)))
-    return grams.owners[is_template[grams.ids]], int(tokens.lengths.sum())
+    return tokens.owners[grams.starts[is_template[grams.ids]]], int(tokens.lengths.sum())
 
 
 def _template_rate(tokens: Sequences) -> float:

@@ -33,10 +33,10 @@ def _mean(values: Array, defined: NDArray[np.bool_], reason: str) -> float:
 def _previous(words: Sequences) -> Integers:
     """Place of the same word's last occurrence in the answer, -1 for its first; answers laid end to end."""
     grams = words.grams(1)
-    places = grams.sorted_starts
+    places = grams.starts
     owners = words.owners[places]
-    again = (grams.sorted_ids[1:] == grams.sorted_ids[:-1]) & (owners[1:] == owners[:-1])
-    previous = np.full(len(places), -1, dtype=np.int64)
+    again = (grams.ids[1:] == grams.ids[:-1]) & (owners[1:] == owners[:-1])
+    previous = np.full(len(words.owners), -1, dtype=np.int64)
     previous[places[1:][again]] = places[:-1][again]
     return previous
 
@@ -56,7 +56,8 @@ def ttr(answers: Answers) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers that have a word.
     """
     lengths = answers.lexemes.lengths
-    types = np.bincount(answers.lexemes.cells(1).owners, minlength=len(answers))
+    cells = answers.lexemes.cells(1)
+    types = np.bincount(cells.owners, minlength=len(answers)) + cells.single
     return _mean(types / np.maximum(lengths, 1), lengths > 0, "no answer has a word")
 
 
@@ -102,9 +103,10 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
     words = answers.lexemes
     cells = words.cells(1)
     sizes = np.array(sorted(set(words.lengths.tolist())), dtype=np.int64)
-    chances = chances_drawn(int(cells.counts.max(initial=0)), np.maximum(sizes, draws), draws)
-    of_kind = chances[np.searchsorted(sizes, words.lengths)[cells.owners], cells.counts]
-    drawn = np.bincount(cells.owners, weights=of_kind, minlength=len(answers)) / draws
+    of_length = np.searchsorted(sizes, words.lengths)
+    chances = chances_drawn(int(cells.counts.max(initial=1)), np.maximum(sizes, draws), draws)
+    drawn = np.bincount(cells.owners, weights=chances[of_length[cells.owners], cells.counts], minlength=len(answers))
+    drawn = (drawn + cells.single * chances[of_length, 1]) / draws
     return _mean(drawn, words.lengths >= draws, f"no answer has {draws} words")
 
 
