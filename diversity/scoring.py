@@ -861,8 +861,14 @@ def _numbers(rows: pl.DataFrame, column: str) -> NDArray[np.float64] | None:
 
 
 def _window(side: _Side) -> int:
-    lengths = side.lengths[~side.flags["empty"]]
-    return int(np.quantile(lengths, WINDOW_QUANTILE)) if lengths.size else 0
+    lengths = sorted(side.lengths[~side.flags["empty"]].tolist())
+    if not lengths:
+        return 0
+    # As np.quantile, which takes a fifth of a millisecond for a few numbers.
+    at = WINDOW_QUANTILE * (len(lengths) - 1)
+    below, above = lengths[int(at)], lengths[math.ceil(at)]
+    share = at - int(at)
+    return int(below + (above - below) * share if share < 0.5 else above - (above - below) * (1 - share))
 
 
 def sampling_of(frame: pl.DataFrame) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from diversity.corpus import digest
 from diversity.registry import find_metric, metric
@@ -311,6 +310,8 @@ def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], 
         per_answer = np.zeros((len(both), width))
         per_answer[owners, ids] = counts
     else:
+        from scipy.sparse import csr_matrix  # whose import takes a fifth of a second
+
         per_answer = csr_matrix((counts, (owners, ids)), shape=(len(both), width))
     found: list[float] = []
     for rows in np.array_split(member, 1 + width // 4096):  # a few at a time where there are many n-grams
