@@ -542,7 +542,7 @@ def _compared(
 ) -> Shift:
     paired = _paired(scores, names)
     over_prompts = pl.col("prompt_id").str.starts_with(ALL_PROMPTS)
-    between = scores.filter(pl.col("checkpoint") == ARROW.join(names))
+    between = scores.filter(pl.col("checkpoint") == ARROW.join(names)).sort(*GROUP, "prompt_id")
     across, paired = paired.filter(over_prompts), paired.filter(~over_prompts)
     known = _groups(paired.drop_nulls(["pre", "post"]))
     shared = _groups(between.filter(pl.col("value").is_not_null() & ~over_prompts))
@@ -582,11 +582,17 @@ _Key = tuple[str, str, str]
 _Groups = dict[_Key, pl.DataFrame]
 
 
+GROUP = "domain", "metric", "condition"
+
+
 def _groups(frame: pl.DataFrame) -> _Groups:
-    """Scores by domain, metric and condition, each by prompt."""
-    key = ["domain", "metric", "condition"]
-    parts = frame.sort(*key, "prompt_id").partition_by(key, maintain_order=True, as_dict=True)
-    return {(str(domain), str(metric), str(condition)): part for (domain, metric, condition), part in parts.items()}
+    """Scores by domain, metric and condition; the frame is sorted by them and by prompt."""
+    found, begin = {}, 0
+    for domain, metric, condition, count in frame.group_by(GROUP, maintain_order=True).len().iter_rows():
+        # A slice costs nothing; each frame that `partition_by` makes is a query.
+        found[domain, metric, condition] = frame.slice(begin, count)
+        begin += count
+    return found
 
 
 def _estimates(known: _Groups, shared: _Groups, settings: Mapping[str, Any]) -> dict[_Key, tuple[Estimate, Estimate]]:
@@ -619,7 +625,7 @@ def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
         .rename({"value": f"{side}", "se": f"{side}_se", "n": f"{side}_n", "note": f"{side}_note"})
         for name, side in zip(names, ("pre", "post"), strict=True)
     ]
-    paired = sides[0].join(sides[1], on=key, how="full", coalesce=True).sort(key)
+    paired = sides[0].join(sides[1], on=key, how="full", coalesce=True).sort(*GROUP, "prompt_id")
     # Windows of different length are different conditions; scores made apart may carry them.
     apart = (pl.col("condition") == MATCHED) & (
         pl.col("pre_note").str.extract(r"first (\d+)") != pl.col("post_note").str.extract(r"first (\d+)")
@@ -808,7 +814,7 @@ def _across(told: _Told, group: pl.DataFrame) -> Figures:
     )
     estimate = jackknife(
         whole["post"] - whole["pre"],
-        (without["post"] - without["pre"]).fill_null(math.nan).to_numpy(),
+        (without["post"] - without["pre"]).to_numpy(),
         1 - without["pre_n"].to_numpy() / int(count),
         n=int(count),
         pre=whole["pre"],
@@ -826,7 +832,7 @@ def _between(told: _Told, group: pl.DataFrame, known: pl.DataFrame, found: tuple
         if whole.get("value") is None or not note:
             return told.row(count, None, NOTHING), None
         signed = f"{count}#{note[1]}", "all", _leave_out(without)
-        values = without["value"].fill_null(math.nan).to_numpy()
+        values = without["value"].to_numpy()
         estimate = jackknife(whole["value"], values, 1 - without["n"].to_numpy() / count, n=count)
         return told.row(count, None, signed) | told.judged(estimate, 0), estimate
     row = told.row(len(known), int(known["n"].sum()), _by_prompt(known))
@@ -845,10 +851,9 @@ NOTHING = "0", "0", "ci:none"
 
 
 def _leave_groups_out(group: pl.DataFrame) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Return the score over all prompts, and those without a group of them."""
-    is_whole = pl.col("prompt_id") == ALL_PROMPTS
-    whole = group.filter(is_whole).to_dicts()
-    return whole[0] if whole else {}, group.filter(~is_whole).sort("prompt_id")
+    """Return the score over all prompts, and those without a group of them, whose names are longer."""
+    has_whole = group["prompt_id"][0] == ALL_PROMPTS
+    return group.row(0, named=True) if has_whole else {}, group[int(has_whole) :]
 
 
 def _leave_out(without: pl.DataFrame) -> str:
