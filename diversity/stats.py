@@ -314,9 +314,9 @@ def _likelihood_ends(asked: Sequence[_Asked], guess: Array, critical: Array) -> 
     for _ in range(100):
         middle = outside - high * (outside - inside) / np.where(unreached, 1, high - low)
         middle = np.where(unreached, limit, middle)
-        is_near = (np.abs(middle - found) <= 1e-10 * np.abs(middle)).all(axis=1)
+        moved = np.any(np.abs(middle - found) > 1e-10 * np.abs(middle), axis=1)
         found[which] = middle[which]
-        which = which[~is_near[which]]
+        which = which[moved[which]]
         if not len(which):
             break
         value[which] = excess(which, middle)
