@@ -1072,10 +1072,14 @@ def _deliver(
         return
     from rich.console import Console
 
-    from diversity.reports.designs import terminal
-    from diversity.reports.terminal import render
+    if isinstance(found, Shift):
+        from diversity.reports.terminal import render
 
-    Console().print(render(found) if isinstance(found, Shift) else terminal(found))
+        Console().print(render(found))
+    else:
+        from diversity.reports.designs import terminal
+
+        Console().print(terminal(found))
     for path in (out, html):
         if path:
             click.echo(f"wrote {path}")

@@ -40,11 +40,9 @@ from diversity.stats import (
     FLOOR,
     MARGIN,
     PROVISIONAL,
-    Array,
     Estimate,
     benjamini_hochberg,
     beyond_noise,
-    both_scales,
     drop_out,
     effect_size,
     effective,
@@ -54,7 +52,8 @@ from diversity.stats import (
     influence,
     is_heterogeneous,
     jackknife,
-    mean_difference,
+    log_ratios,
+    mean_differences,
     prompts_to_decide,
     sign_flips,
     verdict,
@@ -543,19 +542,23 @@ def _compared(
 ) -> Shift:
     paired = _paired(scores, names)
     over_prompts = pl.col("prompt_id").str.starts_with(ALL_PROMPTS)
-    between = scores.filter(pl.col("checkpoint") == ARROW.join(names))
+    between = scores.filter(pl.col("checkpoint") == ARROW.join(names)).sort(*GROUP, "prompt_id")
     across, paired = paired.filter(over_prompts), paired.filter(~over_prompts)
     known = _groups(paired.drop_nulls(["pre", "post"]))
-    flips = dict(zip(known, sign_flips([_deltas(g) for g in known.values()], seed=settings["seed"]), strict=True))
+    shared = _groups(between.filter(pl.col("value").is_not_null() & ~over_prompts))
+    found = _estimates(known, shared, settings)
 
-    def told(key: tuple[str, str, str]) -> _Told:
+    def told(key: _Key) -> _Told:
         domain, metric, condition = key
         return _Told(find_metric(metric), domain, condition, settings, provenance, names)
 
     figures = [
-        *((k, _within(told(k), known.get(k, group[:0]), flips.get(k))) for k, group in _groups(paired).items()),
+        *((k, _within(told(k), known.get(k, group[:0]), found.get(k))) for k, group in _groups(paired).items()),
         *((k, _across(told(k), group)) for k, group in _groups(across).items()),
-        *((k, _between(told(k), group)) for k, group in _groups(between).items()),
+        *(
+            (k, _between(told(k), group, shared.get(k, group[:0]), found.get(k)))
+            for k, group in _groups(between).items()
+        ),
     ]
     rows = [row for _, (row, _) in figures]
     estimates = {(domain, row["metric"], condition): estimate for (domain, _, condition), (row, estimate) in figures}
@@ -575,16 +578,42 @@ def _compared(
     )
 
 
-def _groups(frame: pl.DataFrame) -> dict[tuple[str, str, str], pl.DataFrame]:
-    """Scores by domain, metric and condition, each by prompt."""
-    key = ["domain", "metric", "condition"]
-    parts = frame.sort(*key, "prompt_id").partition_by(key, maintain_order=True, as_dict=True)
-    return {(str(domain), str(metric), str(condition)): part for (domain, metric, condition), part in parts.items()}
+_Key = tuple[str, str, str]
+_Groups = dict[_Key, pl.DataFrame]
 
 
-def _deltas(known: pl.DataFrame) -> Array:
-    deltas: Array = known["post"].to_numpy() - known["pre"].to_numpy()
-    return deltas
+GROUP = "domain", "metric", "condition"
+
+
+def _groups(frame: pl.DataFrame) -> _Groups:
+    """Scores by domain, metric and condition; the frame is sorted by them and by prompt."""
+    found, begin = {}, 0
+    for domain, metric, condition, count in frame.group_by(GROUP, maintain_order=True).len().iter_rows():
+        # A slice costs nothing; each frame that `partition_by` makes is a query.
+        found[domain, metric, condition] = frame.slice(begin, count)
+        begin += count
+    return found
+
+
+def _estimates(known: _Groups, shared: _Groups, settings: Mapping[str, Any]) -> dict[_Key, tuple[Estimate, Estimate]]:
+    """Estimate everything that each prompt has a score for, at once.
+
+    Two estimates each: of a headline the log ratio and post minus pre of the mean dissimilarity, else the mean
+    difference twice.
+    """
+    sides = {k: (g["pre"].to_numpy(), g["post"].to_numpy()) for k, g in known.items() if len(g) > 1}
+    sides |= {k: (np.zeros(len(g)), g["value"].to_numpy()) for k, g in shared.items() if len(g) > 1}
+    flips = dict(
+        zip(sides, sign_flips([post - pre for pre, post in sides.values()], seed=settings["seed"]), strict=True)
+    )
+    heads = [k for k in sides if find_metric(k[1]).headline]
+    ratios = log_ratios([sides[k] for k in heads], m=settings["m"], p=[flips[k] for k in heads])
+    # Less similarity is more dissimilarity.
+    sides |= {k: sides[k][::-1] for k in heads}
+    differences = dict(zip(sides, mean_differences(list(sides.values()), p=list(flips.values())), strict=True))
+    return {k: (each, each) for k, each in differences.items()} | {
+        k: (ratio, differences[k]) for k, ratio in zip(heads, ratios, strict=True)
+    }
 
 
 def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
@@ -596,7 +625,7 @@ def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
         .rename({"value": f"{side}", "se": f"{side}_se", "n": f"{side}_n", "note": f"{side}_note"})
         for name, side in zip(names, ("pre", "post"), strict=True)
     ]
-    paired = sides[0].join(sides[1], on=key, how="full", coalesce=True).sort(key)
+    paired = sides[0].join(sides[1], on=key, how="full", coalesce=True).sort(*GROUP, "prompt_id")
     # Windows of different length are different conditions; scores made apart may carry them.
     apart = (pl.col("condition") == MATCHED) & (
         pl.col("pre_note").str.extract(r"first (\d+)") != pl.col("post_note").str.extract(r"first (\d+)")
@@ -733,19 +762,18 @@ def amended(signature: str, **parts: str | None) -> str:
 Figures = tuple[dict[str, Any], Estimate | None]
 
 
-def _within(told: _Told, known: pl.DataFrame, p: float | None) -> Figures:
-    """One row of the Shift table from scores of single prompts that both sides have; `p` is their `sign_flip`."""
+def _within(told: _Told, known: pl.DataFrame, found: tuple[Estimate, Estimate] | None) -> Figures:
+    """One row of the Shift table from scores of single prompts that both sides have, and what `_estimates` found."""
     spec, settings = told.metric, told.settings
     row = told.row(len(known), int(known["pre_n"].sum()) + int(known["post_n"].sum()), _by_prompt(known))
-    if len(known) < 2:
+    if found is None:
         return row, None
+    estimate, beside = found
     pre, post = known["pre"].to_numpy(), known["post"].to_numpy()
     if spec.headline:
-        estimate, beside = both_scales(pre, post, m=settings["m"], p=p)
         margin = math.log1p(settings["margin"])
         relative: float | None = math.expm1(estimate.estimate)
     else:
-        estimate = mean_difference(pre, post, p=p)
         margin, relative = abs(estimate.pre) * settings["margin"], _relative(estimate)
     narrowing = pre - post if spec.higher_is == "less diverse" else post - pre
     noise = known["pre_se"].to_numpy() ** 2 + known["post_se"].to_numpy() ** 2  # null is nan
@@ -786,7 +814,7 @@ def _across(told: _Told, group: pl.DataFrame) -> Figures:
     )
     estimate = jackknife(
         whole["post"] - whole["pre"],
-        (without["post"] - without["pre"]).fill_null(math.nan).to_numpy(),
+        (without["post"] - without["pre"]).to_numpy(),
         1 - without["pre_n"].to_numpy() / int(count),
         n=int(count),
         pre=whole["pre"],
@@ -796,7 +824,7 @@ def _across(told: _Told, group: pl.DataFrame) -> Figures:
     return row | {"relative": _relative(estimate)}, estimate
 
 
-def _between(told: _Told, group: pl.DataFrame) -> Figures:
+def _between(told: _Told, group: pl.DataFrame, known: pl.DataFrame, found: tuple[Estimate, Estimate] | None) -> Figures:
     """One row of the Shift table from scores between the two checkpoints: no pre, no post and no direction."""
     if told.metric.pooled:
         whole, without = _leave_groups_out(group)
@@ -804,16 +832,13 @@ def _between(told: _Told, group: pl.DataFrame) -> Figures:
         if whole.get("value") is None or not note:
             return told.row(count, None, NOTHING), None
         signed = f"{count}#{note[1]}", "all", _leave_out(without)
-        values = without["value"].fill_null(math.nan).to_numpy()
+        values = without["value"].to_numpy()
         estimate = jackknife(whole["value"], values, 1 - without["n"].to_numpy() / count, n=count)
         return told.row(count, None, signed) | told.judged(estimate, 0), estimate
-    known = group.drop_nulls("value")
-    row = told.row(len(known), int(known["n"].sum()), _by_prompt(known.rename({"n": "pre_n"})))
-    if len(known) < 2:
+    row = told.row(len(known), int(known["n"].sum()), _by_prompt(known))
+    if found is None:
         return row, None
-    values = known["value"].to_numpy()
-    estimate = mean_difference(np.zeros_like(values), values, seed=told.settings["seed"])
-    estimate = replace(estimate, pre=math.nan, post=math.nan)
+    estimate = replace(found[0], pre=math.nan, post=math.nan)
     return row | told.judged(estimate, 0), estimate
 
 
@@ -826,10 +851,9 @@ NOTHING = "0", "0", "ci:none"
 
 
 def _leave_groups_out(group: pl.DataFrame) -> tuple[dict[str, Any], pl.DataFrame]:
-    """Return the score over all prompts, and those without a group of them."""
-    is_whole = pl.col("prompt_id") == ALL_PROMPTS
-    whole = group.filter(is_whole).to_dicts()
-    return whole[0] if whole else {}, group.filter(~is_whole).sort("prompt_id")
+    """Return the score over all prompts, and those without a group of them, whose names are longer."""
+    has_whole = group["prompt_id"][0] == ALL_PROMPTS
+    return group.row(0, named=True) if has_whole else {}, group[int(has_whole) :]
 
 
 def _leave_out(without: pl.DataFrame) -> str:
@@ -838,7 +862,7 @@ def _leave_out(without: pl.DataFrame) -> str:
 
 def _by_prompt(known: pl.DataFrame) -> tuple[str, str, str]:
     """What a signature says of prompts, counts and interval where each prompt has a score."""
-    counts = [n for c in ("pre_n", "post_n") if c in known.columns for n in known[c].to_list()]
+    counts = [n for c in ("pre_n", "post_n", "n") if c in known.columns for n in known[c].to_list()]
     return (
         prompts_shown(known["prompt_id"]),
         counts_shown(counts),

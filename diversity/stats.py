@@ -101,27 +101,18 @@ def log_ratio(similarity_pre: Array, similarity_post: Array, *, m: int = 16, see
         `pre` and `post` are effective numbers. The interval is the envelope of Student's t on the influence values
         and of balanced empirical likelihood: see `envelope`.
     """
-    p = sign_flip(similarity_pre - similarity_post, seed=seed)
-    return of_logs(np.column_stack([similarity_pre, similarity_post]), (-1, 1), m=m, p=p)
+    return log_ratios([(similarity_pre, similarity_post)], m=m, seed=seed)[0]
 
 
-def both_scales(
-    similarity_pre: Array,
-    similarity_post: Array,
-    *,
-    m: int = 16,
-    seed: int = 0,
-    p: float | None = None,
-) -> tuple[Estimate, Estimate]:
-    """`log_ratio`, and post minus pre of the mean dissimilarity with the same kind of interval and the same p.
-
-    `p` is that of `sign_flip` where it is known.
-    """
+def log_ratios(
+    pairs: Sequence[tuple[Array, Array]], *, m: int = 16, seed: int = 0, p: Sequence[float] | None = None
+) -> list[Estimate]:
+    """`log_ratio` of many shifts at once; `p` are those of `sign_flips` where they are known."""
     if p is None:
-        p = sign_flip(similarity_pre - similarity_post, seed=seed)
-    ratio = of_logs(np.column_stack([similarity_pre, similarity_post]), (-1, 1), m=m, p=p)
-    pre, post = 1 - float(similarity_pre.mean()), 1 - float(similarity_post.mean())
-    return ratio, _of_deltas(similarity_pre - similarity_post, pre=pre, post=post, p=p)
+        p = sign_flips([pre - post for pre, post in pairs], seed=seed)
+    return _estimated(
+        [_of_logs(np.column_stack(pair), (-1, 1), m=m, p=each) for pair, each in zip(pairs, p, strict=True)]
+    )
 
 
 def of_logs(
@@ -138,6 +129,10 @@ def of_logs(
     similarities are moved to that value, each by its share of the weights. Of a pair this is the mean of
     (1 + (m - 1) s_pre) - ratio (1 + (m - 1) s_post), whatever the shares: linear, as in Fieller (1954).
     """
+    return _estimated([_of_logs(similarities, weights, m=m, p=p)], levels)[0]
+
+
+def _of_logs(similarities: Array, weights: Sequence[float] | Array, *, m: int, p: float) -> _Asked:
     c = np.asarray(weights, dtype=float)
     inner = 1 + (m - 1) * similarities.mean(axis=0).clip(0)
     log_effective = math.log(m) - np.log(inner)
@@ -153,7 +148,7 @@ def of_logs(
 
     within = np.minimum(c, 0).sum() * math.log(m) - estimate, np.maximum(c, 0).sum() * math.log(m) - estimate
     is_pair = c.tolist() == [-1, 1]
-    return _estimate(
+    return _Asked(
         n=len(similarities),
         pre=math.exp(log_effective[0]) if is_pair else math.nan,
         post=math.exp(log_effective[1]) if is_pair else math.nan,
@@ -161,7 +156,6 @@ def of_logs(
         se=standard_error(-(parts * c).sum(axis=1)),
         at=at,
         within=within,
-        levels=levels,
         p=p,
     )
 
@@ -173,48 +167,39 @@ def influence(similarity_pre: Array, similarity_post: Array, *, m: int = 16) -> 
     return values
 
 
-def mean_difference(pre: Array, post: Array, *, seed: int = 0, p: float | None = None) -> Estimate:
-    """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval and p as in `log_ratio`.
+def mean_difference(pre: Array, post: Array, *, seed: int = 0) -> Estimate:
+    """Mean of post minus pre, paired by prompt; arrays of shape (prompts,). Interval and p as in `log_ratio`."""
+    return mean_differences([(pre, post)], seed=seed)[0]
 
-    `p` is that of `sign_flip` where it is known.
-    """
-    deltas = post - pre
-    return _of_deltas(
-        deltas, pre=float(pre.mean()), post=float(post.mean()), p=sign_flip(deltas, seed=seed) if p is None else p
+
+def mean_differences(
+    pairs: Sequence[tuple[Array, Array]], *, seed: int = 0, p: Sequence[float] | None = None
+) -> list[Estimate]:
+    """`mean_difference` of many shifts at once; `p` are those of `sign_flips` where they are known."""
+    deltas = [post - pre for pre, post in pairs]
+    if p is None:
+        p = sign_flips(deltas, seed=seed)
+    return _estimated(
+        [
+            _of_deltas(delta, pre=float(pre.mean()), post=float(post.mean()), p=each)
+            for delta, (pre, post), each in zip(deltas, pairs, p, strict=True)
+        ]
     )
 
 
-def _of_deltas(deltas: Array, *, pre: float, post: float, p: float) -> Estimate:
-    centred = deltas - deltas.mean()
-    return _estimate(
+def _of_deltas(deltas: Array, *, pre: float, post: float, p: float) -> _Asked:
+    mean = deltas.mean()
+    centred = deltas - mean
+    return _Asked(
         n=len(deltas),
         pre=pre,
         post=post,
-        estimate=float(deltas.mean()),
+        estimate=float(mean),
         se=standard_error(deltas),
         at=lambda shifts: centred - shifts[:, None],
         within=(-math.inf, math.inf),
-        levels=(0.95, 0.90),
         p=p,
     )
-
-
-def _estimate(
-    *,
-    n: int,
-    pre: float,
-    post: float,
-    estimate: float,
-    se: float,
-    at: Callable[[Array], Array],
-    within: tuple[float, float],
-    levels: tuple[float, float],
-    p: float,
-) -> Estimate:
-    wide, narrow = (
-        (estimate + low, estimate + high) for low, high in envelope(se, n, at, within=within, levels=levels)
-    )
-    return Estimate(n=n, pre=pre, post=post, estimate=estimate, se=se, interval=wide, interval90=narrow, p=p)
 
 
 def standard_error(influence: Array) -> float:
@@ -229,80 +214,118 @@ def standard_error(influence: Array) -> float:
     return spread / math.sqrt(n)
 
 
-def envelope(
-    se: float,
-    n: int,
-    at: Callable[[Array], Array],
-    *,
-    within: tuple[float, float] = (-math.inf, math.inf),
-    levels: Sequence[float] = (0.95, 0.90),
-) -> list[tuple[float, float]]:
-    """Return the envelopes, around the estimate, of Student's t and of balanced empirical likelihood.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """An estimate that waits for its interval.
 
-    Parameters
-    ----------
-    se : float
-        Standard error of the estimate over n prompts.
-    at : callable
-        Takes candidates, shape (k,), as their distance from the estimate. Returns one value a prompt, shape
-        (k, n), whose mean is zero in expectation where the candidate is the truth, and falls as it rises.
-    within : (float, float)
-        Distances from the estimate beyond which no truth can lie.
-
-    Returns
-    -------
-    list of (float, float)
-        Distances from the estimate, a pair for each level. Below `FLOOR` prompts, where there is no verdict, t's alone.
+    `at` takes candidates, shape (k,), as their distance from the estimate. It returns one value a prompt, shape (k, n),
+    whose mean is zero in expectation where the candidate is the truth, and falls as it rises. `within` are the
+    distances from the estimate beyond which no truth can lie.
     """
+
+    n: int
+    pre: float
+    post: float
+    estimate: float
+    se: float
+    at: Callable[[Array], Array]
+    within: tuple[float, float]
+    p: float
+
+
+AT_ONCE = 2**18  # values of a likelihood that are in hand together, in some ten arrays
+
+
+def _estimated(asked: Sequence[_Asked], levels: Sequence[float] = (0.95, 0.90)) -> list[Estimate]:
+    """Return the estimates with their intervals: the envelopes of Student's t and of balanced empirical likelihood.
+
+    Below `FLOOR` prompts, where there is no verdict, t's alone. An interval does not depend on what else is asked.
+    """
+    ends = np.array([[-math.inf, -math.inf, math.inf, math.inf]] * len(asked)).reshape(len(asked), 4)
+    by_size: dict[int, list[int]] = {}
+    for place, each in enumerate(asked):
+        if each.se == 0:
+            ends[place] = 0.0
+        elif each.n >= 2:
+            by_size.setdefault(each.n, []).append(place)
+    for n, places in by_size.items():
+        t = _t_quantiles(n - 1, tuple(levels))
+        critical = np.concatenate([t, t])
+        step = max(1, AT_ONCE // (len(critical) * n))
+        for begin in range(0, len(places), step):
+            some = places[begin : begin + step]
+            found = np.multiply.outer([asked[place].se for place in some], np.concatenate([-t, t]))
+            if n >= FLOOR:
+                likely = _likelihood_ends([asked[place] for place in some], found, critical)
+                found = np.where(found < 0, np.minimum(found, likely), np.maximum(found, likely))
+            ends[some] = found
+    return [
+        Estimate(
+            n=each.n,
+            pre=each.pre,
+            post=each.post,
+            estimate=each.estimate,
+            se=each.se,
+            interval=(each.estimate + low, each.estimate + high),
+            interval90=(each.estimate + low90, each.estimate + high90),
+            p=each.p,
+        )
+        for each, (low, low90, high, high90) in zip(asked, ends.tolist(), strict=True)
+    ]
+
+
+def _t_quantiles(df: int, levels: tuple[float, ...]) -> Array:
     from scipy.special import stdtrit
 
-    if n < 2:
-        return [(-math.inf, math.inf)] * len(levels)
-    if se == 0:
-        return [(0.0, 0.0)] * len(levels)
-    t = stdtrit(n - 1, (1 + np.asarray(levels)) / 2)
-    ends = np.concatenate([-t, t]) * se
-    if n >= FLOOR:
-        likely = _likelihood_ends(at, ends, np.concatenate([t, t]), within)
-        ends = np.where(ends < 0, np.minimum(ends, likely), np.maximum(ends, likely))
-    return [(float(low), float(high)) for low, high in zip(*np.split(ends, 2), strict=True)]
+    found: Array = stdtrit(df, (1 + np.asarray(levels)) / 2)
+    return found
 
 
-def _likelihood_ends(at: Callable[[Array], Array], guess: Array, critical: Array, within: tuple[float, float]) -> Array:
-    """Where the root of the likelihood ratio reaches its critical values, outward from 0 by the sign of the guess."""
-    limit = np.where(guess < 0, *within)
+def _likelihood_ends(asked: Sequence[_Asked], guess: Array, critical: Array) -> Array:
+    """Where the roots of the likelihood ratios reach their critical values, outward from 0 by the sign of the guess.
+
+    `guess` has the shape (asked, ends), `critical` (ends,).
+    """
+    low_limit, high_limit = np.array([each.within for each in asked]).T[:, :, None]
+    limit = np.where(guess < 0, low_limit, high_limit)
     # Nothing lies beyond an effective number of 1 or m: an estimate at that end has no interval on that side.
     guess = np.where(np.abs(guess) < np.abs(limit), guess, limit)
 
-    def excess(shifts: Array) -> Array:
-        return np.sqrt(likelihood_ratio(at(shifts))) - critical
+    def excess(which: NDArray[np.intp], shifts: Array) -> Array:
+        values = np.concatenate([asked[i].at(shifts[i]) for i in which])
+        return np.sqrt(likelihood_ratio(values)).reshape(len(which), -1) - critical
 
+    which = np.arange(len(asked))
     inside, outside = np.zeros_like(guess), guess
-    low, high = -critical, excess(outside)
+    low, high = np.broadcast_to(-critical, guess.shape), excess(which, guess)
     for _ in range(60):
         short = (high < 0) & (outside != limit)
-        if not short.any():
+        which = short.any(axis=1).nonzero()[0]
+        if not len(which):
             break
         inside, low = np.where(short, outside, inside), np.where(short, high, low)
         further = np.where(np.abs(2 * outside) < np.abs(limit), 2 * outside, limit)
         outside = np.where(short, further, outside)
-        high = np.where(short, excess(outside), high)
+        high[which] = np.where(short[which], excess(which, outside), high[which])
     unreached = high < 0
     # The root is nearly linear, so that false position needs few steps; halving the idle end's value keeps it moving.
-    side = np.zeros_like(guess)
-    middle = outside
+    side, value, found = np.zeros_like(guess), np.zeros_like(guess), outside.copy()
+    which = np.arange(len(asked))
     for _ in range(100):
-        before, middle = middle, outside - high * (outside - inside) / np.where(unreached, 1, high - low)
+        middle = outside - high * (outside - inside) / np.where(unreached, 1, high - low)
         middle = np.where(unreached, limit, middle)
-        value = excess(middle)
+        moved = np.any(np.abs(middle - found) > 1e-10 * np.abs(middle), axis=1)
+        found[which] = middle[which]
+        which = which[moved[which]]
+        if not len(which):
+            break
+        value[which] = excess(which, middle)
         beyond = value >= 0
         low = np.where(beyond & (side > 0), low / 2, np.where(beyond, low, value))
         high = np.where(~beyond & (side < 0), high / 2, np.where(beyond, value, high))
         inside, outside = np.where(beyond, inside, middle), np.where(beyond & ~unreached, middle, outside)
         side = np.where(beyond, 1.0, -1.0)
-        if (np.abs(middle - before) <= 1e-10 * np.abs(middle)).all():
-            break
-    return middle
+    return found
 
 
 def likelihood_ratio(values: Array) -> Array:
@@ -340,17 +363,18 @@ def likelihood_ratio(values: Array) -> Array:
     # The multiplier of the mean; no weight is above 1, which bounds it on both sides.
     low, high = (1 / n - 1) / z.max(axis=1), (1 / n - 1) / z.min(axis=1)
     multiplier = np.clip(mean / (z**2).mean(axis=1), low, high)
+    rows, left, at = np.arange(len(z)), z, multiplier.copy()
     for _ in range(100):
-        shares = z / (1 + multiplier[:, None] * z)
+        shares = left / (1 + at[:, None] * left)
         slope = shares.sum(axis=1)
-        low, high = np.where(slope > 0, multiplier, low), np.where(slope > 0, high, multiplier)
-        step = multiplier + slope / (shares**2).sum(axis=1)
-        step = np.where((low < step) & (step < high), step, (low + high) / 2)
-        # Newton's steps square the error: this one ends below rounding.
-        done = np.abs(step - multiplier) <= 1e-8 * np.abs(step)
-        multiplier = step
-        if done.all():
+        low, high = np.where(slope > 0, at, low), np.where(slope > 0, high, at)
+        step = at + slope / (shares**2).sum(axis=1)
+        multiplier[rows] = step = np.where((low < step) & (step < high), step, (low + high) / 2)
+        # Newton's steps square the error: the one that is this short ends below rounding.
+        is_open = np.abs(step - at) > 1e-8 * np.abs(step)
+        if not is_open.any():
             break
+        rows, left, at, low, high = (each[is_open] for each in (rows, left, step, low, high))
     found: Array = 2 * np.log1p(multiplier[:, None] * z).sum(axis=1).clip(0)
     return found
 

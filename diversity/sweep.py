@@ -15,7 +15,7 @@ from diversity.embedding import Embedder
 from diversity.errors import InputError, NotComparable
 from diversity.scoring import ALL, Progress, score
 from diversity.shift import amended, counts_shown, how_sampled, prompts_shown
-from diversity.stats import Array, Estimate, both_scales, effective, log_ratio, mean_difference
+from diversity.stats import Array, Estimate, effective, log_ratio, mean_difference
 from diversity.tables import Samples
 
 AT = re.compile(r" T=[^ ]+$")  # how a sweep names its checkpoints: NAME T=0.6
@@ -196,7 +196,7 @@ def _frontier(
                 row["validity"] = float(valid_share[i].mean())
             if count > 1:
                 # Against answers that share nothing, whose effective number is m itself.
-                low, high = both_scales(np.zeros(count), similar[i], m=m, **options)[0].interval
+                low, high = log_ratio(np.zeros(count), similar[i], m=m, **options).interval
                 row |= {"low": max(1.0, m * math.exp(low)), "high": min(float(m), m * math.exp(high))}
             if valid_share.shape[1] > 1:
                 share = valid_share[i]

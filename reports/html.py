@@ -7,21 +7,22 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from importlib.resources import files
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+import jinja2
+import numpy as np
 from markupsafe import Markup
 
 from diversity.drilldown import chosen
 from diversity.errors import UnknownName
 from diversity.registry import find_metric
-from diversity.reports import audit as audits
 from diversity.reports import figures, methods, notation, sentences, svg
-from diversity.reports import gate as gates
 from diversity.reports.outline import DomainOutline, Outline, Row, outline, title
 from diversity.reports.plaintext import cut, one_line, visible
 
@@ -52,6 +53,11 @@ def render(shift: Shift, *, outputs: str = "all", gate: Gate | None = None) -> s
     gate : Gate, optional
         What a policy makes of the shift; its table then stands first.
     """
+    # What few pages have is read for those alone.
+    if gate:
+        from diversity.reports import gate as gates
+    if shift.probes:
+        from diversity.reports import audit as audits
     held = chosen(shift.drilldown, outputs)  # type: ignore[arg-type]  # entries are dicts
     if outputs == "none":
         shift = replace(shift, examples=[])
@@ -63,7 +69,7 @@ def render(shift: Shift, *, outputs: str = "all", gate: Gate | None = None) -> s
     return page.render(
         told=told,
         gate=gates.page(gate) if gate else None,
-        hidden=audits.section(shift),
+        hidden=audits.section(shift) if shift.probes else None,
         title=title(told),
         csp=_policy(style, script),
         style=Markup(style),  # noqa: S704 - package data
@@ -116,12 +122,38 @@ def _policy(style: str, script: str) -> str:
     )
 
 
+class _Compiled(SourceFileLoader):
+    """A template as Python keeps modules: compiled once, into the `__pycache__` beside it, for that takes 0.2 s."""
+
+    def path_stats(self, path: str) -> dict[str, int]:
+        """Return what the compiled template must agree with: all that it follows from, in place of a time."""
+        text = self.get_data(path)
+        made_by = jinja2.__version__.encode() + self.get_data(__file__)
+        return {"mtime": zlib.crc32(made_by + text), "size": len(text)}
+
+    def source_to_code(self, data: Any, path: Any, *, _optimization: int = -1) -> CodeType:  # type: ignore[override]
+        """Compile the template."""
+        return _environment().compile(data.decode().replace("\r\n", "\n"), self.name, path)
+
+
+class _Templates(jinja2.BaseLoader):
+    def load(
+        self,
+        environment: jinja2.Environment,
+        name: str,
+        globals: MutableMapping[str, Any] | None = None,  # noqa: A002 - as in jinja2
+    ) -> jinja2.Template:
+        code = _Compiled(name, str(files("diversity.reports.templates").joinpath(name))).get_code(name)
+        assert code is not None  # there is a source
+        return environment.template_class.from_code(environment, code, environment.make_globals(globals))
+
+
 @cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FunctionLoader(_resource),
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=_Templates(),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         # Every expression passes here, so no text from data can reach the page unseen.
@@ -348,13 +380,21 @@ def _conditions(domain: DomainOutline) -> list[str]:
     return [c for c in sentences.CONDITIONS if c in found] + sorted(set(found) - set(sentences.CONDITIONS))
 
 
-UNMARKED = str.maketrans("&<>", ",./")  # no letter of base 85 may mean anything to a parser of HTML
+# Base 85, with , . / in the place of & < >: no letter may mean anything to a parser of HTML.
+LETTERS = np.frombuffer(
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%,()*+-;.=/?@^_`{|}~", np.uint8
+)
 
 
 def _packed(value: Any) -> str:
     """A value as JSON, deflated, in 85 printable characters of which none is markup: it takes a third of the room."""
     text = json.dumps(_clean(value), separators=(",", ":"), ensure_ascii=False, default=str, sort_keys=True)
-    return base64.b85encode(zlib.compress(text.encode(), 9)).decode().translate(UNMARKED)
+    deflated = zlib.compress(text.encode())  # the highest level takes thrice as long for one per cent
+    filled = -len(deflated) % 4
+    # base64.b85encode goes from group to group in Python.
+    groups = np.frombuffer(deflated + bytes(filled), ">u4").astype(np.int64)
+    letters: str = LETTERS[groups[:, None] // 85 ** np.arange(4, -1, -1) % 85].tobytes().decode()
+    return letters[: len(letters) - filled]
 
 
 def _clean(value: Any) -> Any:

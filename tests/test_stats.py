@@ -10,7 +10,6 @@ from scipy.optimize import brentq
 from diversity.stats import (
     Estimate,
     beyond_noise,
-    both_scales,
     drop_out,
     effect_size,
     effective,
@@ -21,7 +20,9 @@ from diversity.stats import (
     is_heterogeneous,
     likelihood_ratio,
     log_ratio,
+    log_ratios,
     mean_difference,
+    mean_differences,
     pair_mean,
     prompts_to_decide,
     sign_flip,
@@ -283,14 +284,16 @@ def test_a_shift_at_the_margin_is_rarely_called_immaterial():
     assert calls <= 400 * 0.05 + 2 * math.sqrt(400 * 0.05 * 0.95)
 
 
-def test_the_difference_beside_the_ratio_is_that_of_the_dissimilarities():
-    """Golden mean_diff, and the interval of the other path to it."""
-    ratio, difference = both_scales(PRE, POST)
-    assert ratio == log_ratio(PRE, POST)
-    assert difference.estimate == pytest.approx(-0.0825, abs=1e-12)
-    other = mean_difference(1 - PRE, 1 - POST)
-    assert difference.interval == pytest.approx(other.interval, abs=1e-9)
-    assert (difference.pre, difference.p) == (pytest.approx(other.pre, abs=1e-12), other.p)
+def test_an_estimate_does_not_depend_on_what_else_is_estimated():
+    rng = np.random.default_rng(7)
+    sides = [(rng.beta(2, 5, n), rng.beta(2, 4, n)) for n in (1, 2, 9, 12, 30, 12, 700, 30, 12)]
+    sides += [(np.full(12, 0.3), np.full(12, 0.4)), (np.eye(12)[0], 0.9 * np.eye(12)[1])]
+    sides += [(rng.beta(2, 5, 12), rng.beta(2, 4, 12)) for _ in range(800)]  # more than are in hand together
+    p = [sign_flip(pre - post) for pre, post in sides[:11]] + [0.5] * 800
+    for every, one in ((log_ratios, log_ratio), (mean_differences, mean_difference)):
+        together = every(sides, p=p)
+        assert together[:11] == [one(*pair) for pair in sides[:11]]
+        assert together[-1] == every(sides[-1:], p=p[-1:])[0]
 
 
 def test_influence_values_have_the_spread_of_the_log_ratio():

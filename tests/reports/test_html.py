@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from diversity.registry import find_metric
+from diversity.reports import html as pages
 from diversity.reports.html import render
 from diversity.shift import Shift
 
@@ -265,3 +266,30 @@ def test_a_sweep_shows_the_frontier_and_the_temperature_that_the_shift_amounts_t
     assert re.search(r"post tiny-tuned0\.64\.21|post tiny-tuned0\.6", words)
     assert "0.6: post at temperature 0.6, effectively 2.8, 99 % valid" in words
     assert "Frontier" not in Page.of(render(make_shift())).words
+
+
+def test_a_template_is_compiled_once_and_again_when_it_or_what_compiles_it_is_another(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    monkeypatch.setattr("sys.pycache_prefix", None)
+    path = tmp_path / "some.html"
+    compiled = []
+
+    class Watched(pages._Compiled):
+        def source_to_code(self, data, path, **given):
+            compiled.append(data)
+            return super().source_to_code(data, path, **given)
+
+    def read() -> None:
+        code = Watched("some.html", str(path)).get_code("some.html")
+        environment = pages._environment()
+        shown.append(environment.template_class.from_code(environment, code, {}).render(name="<b>"))
+
+    shown: list[str] = []
+    for text in (b"1 {{ name }}", b"1 {{ name }}", b"2 {{ name }}"):
+        path.write_bytes(text)
+        read()
+    assert shown == ["1 &lt;b&gt;", "1 &lt;b&gt;", "2 &lt;b&gt;"]
+    assert compiled == [b"1 {{ name }}", b"2 {{ name }}"]
+    monkeypatch.setattr(pages.jinja2, "__version__", "another")
+    read()
+    assert len(compiled) == 3
