@@ -42,7 +42,10 @@ def words(answers: Answers) -> float:
 )
 def duplicates(answers: Answers) -> NDArray[np.float64]:
     """Share of pairs of answers that are equal but for white space."""
-    same = classes(answers.each(_folded))
+    same = answers.words.classes
+    if len(same) > same.max(initial=-1) + 1:
+        # Where words agree, signs that are none may differ.
+        same = classes(answers.each(_folded))
     return np.equal.outer(same, same).astype(np.float64)
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from diversity.counts import chances_drawn
 from diversity.registry import metric
-from diversity.views import Answers, Sequences, Undefined
+from diversity.views import Answers, Batch, Undefined
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -28,11 +28,9 @@ def _mean(values: Array, defined: NDArray[np.bool_], reason: str) -> float:
     return float(values[defined].mean())
 
 
-# Two measures in a row ask for it.
-@lru_cache(maxsize=1)
-def _previous(words: Sequences) -> Integers:
+def _previous(words: Batch) -> Integers:
     """Place of the same word's last occurrence in the answer, -1 for its first; answers laid end to end."""
-    grams = words.grams(1)
+    grams, _ = words.grams(1)
     places = grams.starts
     owners = words.owners[places]
     again = (grams.ids[1:] == grams.ids[:-1]) & (owners[1:] == owners[:-1])
@@ -76,15 +74,18 @@ def mattr(answers: Answers, *, window: int = 50) -> float:
     shorter one it is undefined, and not the ratio of the whole.
     """
     words = answers.lexemes
+    return _mean(words.per_answer(_mattr, window), words.lengths >= window, f"no answer has {window} words")
+
+
+def _mattr(words: Batch, window: int) -> Array:
     lengths, owners = words.lengths, words.owners
     begins = np.cumsum(lengths) - lengths
     place = np.arange(len(owners))
     # A word counts as new in the windows that start after its last occurrence and reach from before it to it.
-    earliest = np.maximum(np.maximum(_previous(words) + 1, place - window + 1), begins[owners])
+    earliest = np.maximum(np.maximum(words.per_answer(_previous) + 1, place - window + 1), begins[owners])
     latest = np.minimum(place, (begins + lengths - window)[owners])
-    new = np.bincount(owners, weights=np.maximum(latest - earliest + 1, 0), minlength=len(answers))
-    windows = lengths - window + 1
-    return _mean(new / (np.maximum(windows, 1) * window), windows > 0, f"no answer has {window} words")
+    new = np.bincount(owners, weights=np.maximum(latest - earliest + 1, 0), minlength=len(lengths))
+    return new / (np.maximum(lengths - window + 1, 1) * window)
 
 
 @metric(
@@ -101,13 +102,17 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers of 42 words or more.
     """
     words = answers.lexemes
-    cells = words.cells(1)
+    return _mean(words.per_answer(_hdd, draws), words.lengths >= draws, f"no answer has {draws} words")
+
+
+def _hdd(words: Batch, draws: int) -> Array:
+    cells, _ = words.cells(1)
     sizes = np.array(sorted(set(words.lengths.tolist())), dtype=np.int64)
     of_length = np.searchsorted(sizes, words.lengths)
     chances = chances_drawn(int(cells.counts.max(initial=1)), np.maximum(sizes, draws), draws)
-    drawn = np.bincount(cells.owners, weights=chances[of_length[cells.owners], cells.counts], minlength=len(answers))
-    drawn = (drawn + cells.single * chances[of_length, 1]) / draws
-    return _mean(drawn, words.lengths >= draws, f"no answer has {draws} words")
+    of_kind = chances[of_length[cells.owners], cells.counts]
+    drawn = np.bincount(cells.owners, weights=of_kind, minlength=len(words.lengths))
+    return (drawn + cells.single * chances[of_length, 1]) / draws
 
 
 @metric(
@@ -126,7 +131,12 @@ def mtld(answers: Answers, *, threshold: float = 0.72) -> float:
     word, for which lexicalrichness gives the number of its words.
     """
     words = answers.lexemes
-    forward = _previous(words)
+    values = words.per_answer(_mtld, threshold)
+    return _mean(values, np.isfinite(values), "no answer has a word twice")
+
+
+def _mtld(words: Batch, threshold: float) -> Array:
+    forward = words.per_answer(_previous)
     # Read backwards, the next occurrence of a word is its last one.
     repeats = np.flatnonzero(forward >= 0)
     backward = np.full_like(forward, -1)
@@ -135,8 +145,7 @@ def mtld(answers: Answers, *, threshold: float = 0.72) -> float:
     factors = _factors(forward, words.lengths, threshold)
     reversed_factors = _factors(backward, words.lengths[::-1], threshold)[::-1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = (words.lengths / factors + words.lengths / reversed_factors) / 2
-    return _mean(values, factors > 0, "no answer has a word twice")
+        return (words.lengths / factors + words.lengths / reversed_factors) / 2
 
 
 def _factors(previous: Integers, lengths: Integers, threshold: float) -> Array:
