@@ -30,6 +30,7 @@ from diversity.errors import InputError
 from diversity.registry import domain_of
 from diversity.scoring import ALL
 from diversity.stats import FLOOR, Estimate, jackknife, mean_difference
+from diversity.tails import t_quantile, t_tail
 from diversity.views import NO_BEHAVIOUR
 
 if TYPE_CHECKING:
@@ -344,15 +345,13 @@ def beyond(inside: Estimate, outside: Estimate) -> Estimate:
 
     The two are over different prompts, so their variances add; Student's t with the fewer degrees of freedom.
     """
-    from scipy.special import stdtr, stdtrit
-
     value = outside.estimate - inside.estimate
     se = math.hypot(inside.se, outside.se)
     n = min(inside.n, outside.n)
     if not (math.isfinite(value) and math.isfinite(se)) or n < 2:
         return undefined(n)
     df = max(1, min(n, 20) - 1)
-    t95, t90 = (float(stdtrit(df, 1 - tail)) for tail in (0.025, 0.05))
+    t95, t90 = (t_quantile(tail, df) for tail in (0.025, 0.05))
     return Estimate(
         n=n,
         pre=inside.estimate,
@@ -361,7 +360,7 @@ def beyond(inside: Estimate, outside: Estimate) -> Estimate:
         se=se,
         interval=(value - t95 * se, value + t95 * se),
         interval90=(value - t90 * se, value + t90 * se),
-        p=float(2 * stdtr(df, -abs(value) / se)) if se else float(value == 0),
+        p=2 * t_tail(abs(value) / se, df) if se else float(value == 0),
     )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from diversity import __version__
 from diversity.corpus import ALL_PROMPTS
@@ -603,14 +604,15 @@ def _estimates(known: _Groups, shared: _Groups, settings: Mapping[str, Any]) -> 
     """
     sides = {k: (g["pre"].to_numpy(), g["post"].to_numpy()) for k, g in known.items() if len(g) > 1}
     sides |= {k: (np.zeros(len(g)), g["value"].to_numpy()) for k, g in shared.items() if len(g) > 1}
-    flips = dict(
-        zip(sides, sign_flips([post - pre for pre, post in sides.values()], seed=settings["seed"]), strict=True)
-    )
+    # Threads that wait for the next product would take as long as the products.
+    with threadpool_limits(1, "blas"):
+        p = sign_flips([post - pre for pre, post in sides.values()], seed=settings["seed"])
+    flips = dict(zip(sides, p, strict=True))
     heads = [k for k in sides if find_metric(k[1]).headline]
     ratios = log_ratios([sides[k] for k in heads], m=settings["m"], p=[flips[k] for k in heads])
     # Less similarity is more dissimilarity.
     sides |= {k: sides[k][::-1] for k in heads}
-    differences = dict(zip(sides, mean_differences(list(sides.values()), p=list(flips.values())), strict=True))
+    differences = dict(zip(sides, mean_differences(list(sides.values()), p=p), strict=True))
     return {k: (each, each) for k, each in differences.items()} | {
         k: (ratio, differences[k]) for k, ratio in zip(heads, ratios, strict=True)
     }

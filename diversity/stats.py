@@ -14,6 +14,8 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.tails import coin_tail, f_tail, t_quantile, t_tail
+
 Array = NDArray[np.float64]
 
 MARGIN = 0.10  # of the effective number
@@ -249,7 +251,7 @@ def _estimated(asked: Sequence[_Asked], levels: Sequence[float] = (0.95, 0.90)) 
         elif each.n >= 2:
             by_size.setdefault(each.n, []).append(place)
     for n, places in by_size.items():
-        t = _t_quantiles(n - 1, tuple(levels))
+        t = np.array([t_quantile((1 - level) / 2, n - 1) for level in levels])
         critical = np.concatenate([t, t])
         step = max(1, AT_ONCE // (len(critical) * n))
         for begin in range(0, len(places), step):
@@ -272,13 +274,6 @@ def _estimated(asked: Sequence[_Asked], levels: Sequence[float] = (0.95, 0.90)) 
         )
         for each, (low, low90, high, high90) in zip(asked, ends.tolist(), strict=True)
     ]
-
-
-def _t_quantiles(df: int, levels: tuple[float, ...]) -> Array:
-    from scipy.special import stdtrit
-
-    found: Array = stdtrit(df, (1 + np.asarray(levels)) / 2)
-    return found
 
 
 def _likelihood_ends(asked: Sequence[_Asked], guess: Array, critical: Array) -> Array:
@@ -401,8 +396,6 @@ def jackknife(
         Student's t with one degree of freedom less than groups. For groups of unequal size the jackknife of Busing,
         Meijer and van der Leeden (1999).
     """
-    from scipy.special import stdtr, stdtrit
-
     groups = len(without)
     if groups < 2 or not np.isfinite(without).all():
         everywhere = -math.inf, math.inf
@@ -415,8 +408,8 @@ def jackknife(
     se = math.sqrt(float(((pseudo - centre) ** 2 / (held - 1)).mean()))
     if se <= 1e-12 * max(1.0, abs(value)):
         se = 0.0
-    t95, t90 = (float(stdtrit(groups - 1, 1 - tail)) for tail in (0.025, 0.05))
-    p = float(2 * stdtr(groups - 1, -abs(value) / se)) if se else float(value == 0)
+    t95, t90 = (t_quantile(tail, groups - 1) for tail in (0.025, 0.05))
+    p = 2 * t_tail(abs(value) / se, groups - 1) if se else float(value == 0)
     return Estimate(
         n=n,
         pre=pre,
@@ -568,8 +561,6 @@ def heterogeneity_p(deltas: Array, noise_variances: Array) -> float | None:
         equal prompts unequal in up to 99 % of runs at 4 answers a prompt; this one in at most 3 % at 3 to 16
         (docs/statistics.md). The jackknife overstates noise at few answers, so that little is found at 4.
     """
-    from scipy.special import fdtrc
-
     known = np.isfinite(noise_variances)
     count = int(known.sum())
     if count < 3:
@@ -581,7 +572,7 @@ def heterogeneity_p(deltas: Array, noise_variances: Array) -> float | None:
     above = (count - 1) / count * float(noise.sum()) ** 2 / float((noise**2).sum())
     spread = float(noise.var(ddof=1)) / count
     below = min(2 * mean**2 / spread, 1e9) if spread > 0 else 1e9
-    return float(fdtrc(above, below, total / mean))
+    return f_tail(total / mean, above, below)
 
 
 def beyond_noise(deltas: Array, noise_variances: Array) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -616,10 +607,8 @@ def drop_out(asked: int, lost: int, lost_pre: int, lost_post: int) -> bool:
     More than a tenth of those asked, or more on one side than the other beyond a fair coin (two-sided 5 %). `lost_pre`
     and `lost_post` count the prompts that only that side lacks.
     """
-    from scipy.special import bdtr
-
     # The binomial test of one half, whose tails are equal.
-    p = 2 * bdtr(min(lost_pre, lost_post), lost_pre + lost_post, 0.5)
+    p = 2 * coin_tail(min(lost_pre, lost_post), lost_pre + lost_post)
     return bool(lost > 0.1 * asked or (lost_pre != lost_post and p <= 0.05))
 
 

@@ -118,6 +118,14 @@ def references() -> dict[str, str]:
     return found
 
 
+@cache
+def _named() -> tuple[list[tuple[str, str, str]], dict[str, str]]:
+    """Name and year of the references that are called by them, and the keys of those that have a number."""
+    parts = [(key, re.fullmatch(r"([a-z]+)(\d{4})", key)) for key in references()]
+    eprints = {e: k for k, text in references().items() for e in re.findall(r"eprint = \{([^}]+)\}", text)}
+    return [(key, found[1], found[2]) for key, found in parts if found], eprints
+
+
 def keys(source: str) -> list[str]:
     """Keys of the references that a metric's source names.
 
@@ -126,16 +134,14 @@ def keys(source: str) -> list[str]:
     >>> keys("Tevet and Berant 2021, arXiv:2004.02990")
     ['tevet2021']
     """
-    known = references()
-    named = [(key, re.fullmatch(r"([a-z]+)(\d{4})", key)) for key in known]
+    named, eprints = _named()
     found = [
         key
-        for key, parts in named
+        for key, name, year in named
         # The year follows the name and its co-authors before another source begins.
-        if parts and re.search(rf"\b{parts[1].capitalize()}\b[^;()\d]*\b{parts[2]}\b", source, re.IGNORECASE)
+        if year in source and re.search(rf"\b{name}\b[^;()\d]*\b{year}\b", source, re.IGNORECASE)
     ]
     # Two papers of one author and year are told apart by their numbers.
-    eprints = {e: k for k, text in known.items() for e in re.findall(r"eprint = \{([^}]+)\}", text)}
     found += [eprints[number] for number in ARXIV.findall(source) if number in eprints]
     return list(dict.fromkeys(found))
 

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.cluster.hierarchy import fcluster, linkage
 
 import diversity
 from diversity.drilldown import TOP, chosen, linked, looked_at
@@ -31,6 +32,26 @@ def test_groups_join_while_they_are_alike_to_a_half_on_average():
     similarity[2, 3] = similarity[3, 2] = 0.5
     assert linked(similarity) == [0, 0, 1, 1]
     assert linked(np.ones((1, 1))) == [0]
+
+
+def test_groups_are_those_of_scipy_whatever_ties_there_are():
+    rng = np.random.default_rng(0)
+    kinds = (
+        lambda n: rng.random((n, n)),
+        lambda n: rng.integers(0, 3, (n, n)) / 2,
+        lambda n: rng.integers(0, 5, (n, n)) / 4,
+    )
+    joined = 0
+    for turn in range(300):
+        similarity = kinds[turn % 3](n := int(rng.integers(2, 33)))
+        similarity = np.maximum(similarity, similarity.T)
+        distances = 1 - similarity[np.triu_indices(n, 1)]
+        expected = fcluster(linkage(distances, "average"), 0.5 + 1e-9, "distance")
+        found = np.array(linked(similarity))
+        assert ((found[:, None] == found) == (expected[:, None] == expected)).all()
+        assert (np.diff(np.bincount(found)) <= 0).all()
+        joined += len(set(found.tolist())) < n
+    assert joined > 200
 
 
 def test_an_output_is_folded_into_an_earlier_one_of_its_own_side():
