@@ -32,6 +32,7 @@ from diversity.scoring import (
     Panel,
     Progress,
     Readings,
+    Reads,
     Semantics,
     answer_sets,
     over_prompts,
@@ -62,11 +63,12 @@ DRAWN: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What a block gives: scores of its prompts, and the answers that measures over all prompts are taken of."""
+    """What a block gives: scores of its prompts, and what measures over all prompts are taken of."""
 
     rows: pl.DataFrame
     drawn: pl.DataFrame
     readings: Readings
+    reads: list[Reads] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
@@ -80,18 +82,18 @@ class Block:
             file = io.BytesIO()
             frame.write_parquet(file, compression="zstd")
             parts.append(file.getvalue())
-        parts.append(json.dumps(self.looks).encode())
-        return struct.pack("<4q", *map(len, parts)) + b"".join(parts)
+        parts.extend(json.dumps(told).encode() for told in (self.reads, self.looks))
+        return struct.pack("<5q", *map(len, parts)) + b"".join(parts)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Block:
         """Make a block of what `to_bytes` gave."""
         file = io.BytesIO(content)
-        *lengths, _ = struct.unpack("<4q", file.read(32))
+        *lengths, of_reads, of_looks = struct.unpack("<5q", file.read(40))
         rows, drawn, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
-        looks = [(domain, prompt_id, entry) for domain, prompt_id, entry in json.loads(file.read())]
+        reads, looks = ([tuple(told) for told in json.loads(file.read(length))] for length in (of_reads, of_looks))
         vectors = read["vector"].to_numpy() if "vector" in read.columns else None
-        return cls(rows, drawn, Readings(read["text"].to_list(), vectors), looks)
+        return cls(rows, drawn, Readings(read["text"].to_list(), vectors), reads, looks)
 
 
 def measured(
@@ -111,8 +113,9 @@ def measured(
         with threadpool_limits(1, "blas"):
             readings.tell(sets, semantics.calibration)
             looks: list[Look] = []
-            rows = list(within_prompts(sets, panel, _scoring(progress), looks))
-            rows.extend(over_prompts(sets, panel, progress))
+            reads: list[Reads] = []
+            rows = list(within_prompts(sets, panel, looks, reads, _scoring(progress)))
+            rows.extend(over_prompts(sets, reads, panel, progress))
         return pl.DataFrame(rows, schema=pl.Schema(SCORES)), looks
     # A judge that a caller hands over is this process's own.
     engine = Here() if panel.judge else engine_for(workers, len(blocks))
@@ -243,14 +246,15 @@ def measure_block(
     with threadpool_limits(1, "blas"):
         readings.tell(sets, calibration)
         looks: list[Look] = []
-        rows = pl.DataFrame(list(within_prompts(sets, panel, looks=looks)), schema=pl.Schema(SCORES))
-    return Block(rows, *_drawn(sets, panel, readings), looks)
+        reads: list[Reads] = []
+        rows = pl.DataFrame(list(within_prompts(sets, panel, looks, reads)), schema=pl.Schema(SCORES))
+    return Block(rows, *_drawn(sets, panel, readings), reads, looks)
 
 
 def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, Readings]:
     """Answers that measures over all prompts need, and their vectors: all of them, or those that are drawn."""
     rows: list[dict[str, Any]] = []
-    pools = panel.is_pooled and bool(panel.pairs and panel.of_unit("between checkpoints", pooled=True))
+    pools = panel.keeps_answers
     if not pools and not panel.of_unit("across prompts"):
         return pl.DataFrame(schema=pl.Schema(DRAWN)), Readings()
     numbers: dict[int, int] = {}
@@ -314,7 +318,8 @@ def rows_over_prompts(
             key = row["checkpoint"], domain, row["prompt_id"], row["condition"]
             sets.append(AnswerSet(*key, answers, "", is_drawn=row["is_drawn"]))
     with threadpool_limits(1, "blas"):
-        return pl.DataFrame(list(over_prompts(sets, panel, progress)), schema=pl.Schema(SCORES))
+        reads = [read for block in blocks for read in block.reads]
+        return pl.DataFrame(list(over_prompts(sets, reads, panel, progress)), schema=pl.Schema(SCORES))
 
 
 def _content(frame: pl.DataFrame) -> Iterator[str | bytes]:
@@ -328,7 +333,8 @@ def _content(frame: pl.DataFrame) -> Iterator[str | bytes]:
 
 def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
     """All that a block's scores follow from beside its outputs; None where others than this package have a say."""
-    own = [*(m.function for m in panel.metrics), *(type(d) for d in panel.domains.values())]
+    own: list[Any] = [function for m in panel.metrics for function in (m.function, m.of_prompt) if function]
+    own.extend(type(d) for d in panel.domains.values())
     modules = {getattr(getattr(each, "func", each), "__module__", None) or "" for each in own}
     embedder, curve = semantics.embedder, semantics.calibration
     if panel.judge or not all(module.startswith("diversity.") for module in modules):
@@ -344,6 +350,7 @@ def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
             for d in panel.domains.values()
         ],
         [panel.conditions, sorted(panel.lean), panel.pairs, panel.is_pooled, panel.looks],
+        [(name, sorted(of)) for name, of in sorted(panel.checkpoints.items())],
         [(name, sorted(of)) for name, of in sorted(panel.drawn_from.items()) if of is not None],
         semantics.signature,
     ]

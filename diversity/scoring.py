@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,12 +21,15 @@ from diversity.calibration import Calibration
 from diversity.corpus import (
     ALL_PROMPTS,
     Pick,
+    Read,
     Score,
     across_prompts,
     between_checkpoints,
     draws_of,
-    pooled,
+    pooled_answers,
+    pooled_reads,
     prompts_across,
+    read_of,
 )
 from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
@@ -51,7 +54,10 @@ ARROW = " → "  # joins the names of two checkpoints in the column checkpoint o
 
 logger = logging.getLogger("diversity")
 Progress = Callable[[str, int, int], None]
+Told = TypeVar("Told")
 Look = tuple[str, str, dict[str, Any]]  # domain, prompt_id, and what `diversity.drilldown` says of the outputs
+# What pooled metrics read: domain, prompt_id, condition, names of the two checkpoints, and each metric's by its name.
+Reads = tuple[str, str, str, str, dict[str, Read]]
 # Results by the identity of the answers and the name of the metric.
 _Measured = dict[tuple[int | str, ...], Any]
 
@@ -200,17 +206,24 @@ def wanted_metrics(names: str | Sequence[str]) -> list[Metric]:
     return list(chosen.values())
 
 
-def _watched(metric: Metric) -> Callable[..., float | NDArray[np.float64]]:
-    """Wrap a metric's function: one that fails, as a metric of another package may, costs its own score alone."""
+def _watched(metric: Metric) -> Metric:
+    """Return a metric that, where it fails, as one of another package may, costs its own score alone."""
 
-    def measure(*answers: Any) -> float | NDArray[np.float64]:
+    def checked(result: Any) -> float | NDArray[np.float64]:
+        if not isinstance(result, np.ndarray):
+            return float(result)
+        if result.ndim != 2 or result.shape[0] != result.shape[1]:
+            raise ValueError(f"an array of shape {result.shape}, neither a number nor n x n")
+        return result
+
+    read = metric.of_prompt and _guarded(metric.of_prompt, lambda numbers: list(map(float, numbers)))
+    return replace(metric, function=_guarded(metric.function, checked), of_prompt=read)
+
+
+def _guarded(function: Callable[..., Any], checked: Callable[[Any], Told]) -> Callable[..., Told]:
+    def measure(*answers: Any) -> Told:
         try:
-            result = metric.function(*answers)
-            if not isinstance(result, np.ndarray):
-                return float(result)
-            if result.ndim != 2 or result.shape[0] != result.shape[1]:
-                raise ValueError(f"an array of shape {result.shape}, neither a number nor n x n")
-            return result
+            return checked(function(*answers))
         except (Undefined, DiversityError, MemoryError):
             raise
         except Exception as error:
@@ -294,6 +307,7 @@ class Panel:
     judge: Judge | None
     lean: frozenset[str]  # conditions under which the headlines alone are measured
     is_pooled: bool
+    checkpoints: Mapping[str, frozenset[str]]  # of each domain
     drawn_from: Mapping[str, frozenset[str] | None]
     looks: tuple[str, str] | None = None
 
@@ -313,6 +327,7 @@ class Panel:
             raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
         _check_pairs(pairs, keys, wanted, metrics)
         asked = keys.select("domain", "prompt_id").unique()
+        sides = keys.group_by("domain").agg(pl.col("checkpoint").unique())
         return cls(
             metrics=tuple(wanted),
             conditions=tuple(conditions),
@@ -321,6 +336,7 @@ class Panel:
             judge=judge,
             lean=SENSITIVITIES if "default" in ({metrics} if isinstance(metrics, str) else metrics) else frozenset(),
             is_pooled=len(keys) <= POOLED,
+            checkpoints={domain: frozenset(names) for domain, names in sides.iter_rows()},
             drawn_from={str(name): prompts_across(group["prompt_id"]) for (name,), group in asked.group_by(["domain"])},
         )
 
@@ -329,10 +345,19 @@ class Panel:
         """Whether a metric reads vectors."""
         return any(m.needs == "vectors" for m in self.metrics)
 
-    def of_unit(self, *units: str, pooled: bool = False) -> list[Metric]:
-        """Return the metrics of some units; those between checkpoints prompt by prompt, or `pooled`."""
-        chosen = [m for m in self.metrics if m.unit in units and m.pooled == pooled]
-        return [replace(m, function=_watched(m)) for m in chosen]
+    def of_unit(self, *units: str) -> list[Metric]:
+        """Return the metrics of some units that are measured prompt by prompt or across prompts."""
+        return [_watched(m) for m in self.metrics if m.unit in units and not m.pooled]
+
+    @property
+    def pooled(self) -> list[Metric]:
+        """The metrics that are measured once over all prompts of two checkpoints."""
+        return [_watched(m) for m in self.metrics if m.pooled] if self.pairs else []
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether a pooled metric needs all answers to all prompts."""
+        return self.is_pooled and bool(self.pairs) and any(m.pooled and not m.of_prompt for m in self.metrics)
 
 
 LARGE = 2048  # answers to one prompt above which not every pair of them is compared
@@ -343,22 +368,28 @@ POOLED = 50_000  # outputs above which no measure is pooled over all of them: it
 def within_prompts(
     sets: Sequence[AnswerSet],
     panel: Panel,
+    looks: list[Look],
+    reads: list[Reads],
     progress: Callable[[int, int], None] | None = None,
-    looks: list[Look] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Scores of every prompt apart, each checkpoint's and between them; `looks` takes what the panel asks for."""
+    """Scores of every prompt apart, each checkpoint's and between them.
+
+    `looks` takes what the panel looks at, `reads` what pooled metrics read of the prompt.
+    """
     within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
     headlines = [m for m in within if m.headline]
+    reading = [m for m in panel.pooled if m.of_prompt] if panel.is_pooled else []
     done = 0
     for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
         of_prompt = list(group)
         known: _Measured = {}
-        joined = _joined(of_prompt, panel.pairs) if between else []
+        joined = _joined(of_prompt, panel.pairs) if between or reading else []
         for each in of_prompt:
             yield from each.rows(headlines if each.condition in panel.lean else within, known)
         whole = [s for s in of_prompt if s.condition not in panel.lean]
         yield from _between(whole, between, panel.pairs, known)
-        if panel.looks and looks is not None:
+        reads.extend(_read(whole, reading, panel, known))
+        if panel.looks:
             found = {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL}
             if set(panel.looks) <= set(found):
                 from diversity.drilldown import look
@@ -423,18 +454,45 @@ def _between(
                 )
 
 
-def over_prompts(sets: Sequence[AnswerSet], panel: Panel, progress: Progress | None) -> Iterator[dict[str, Any]]:
+def _read(sets: Sequence[AnswerSet], metrics: Sequence[Metric], panel: Panel, measured: _Measured) -> Iterator[Reads]:
+    """What pooled metrics read of one prompt, where every checkpoint of its domain has an answer."""
+    found = {(s.checkpoint, s.condition): s for s in sets if len(s.answers)}
+    for condition in dict.fromkeys(s.condition for s in sets if metrics):
+        domain, prompt_id = sets[0].domain, sets[0].prompt_id
+        if not all((checkpoint, condition) in found for checkpoint in panel.checkpoints[domain.name]):
+            continue
+        for names in panel.pairs:
+            if not set(names) <= panel.checkpoints[domain.name]:
+                continue
+            pre, post = (found[name, condition] for name in names)
+            told: dict[str, Read] = {}
+            for metric in fitting(metrics, domain):
+                key = id(pre.answers), id(post.answers), metric.name
+                if key not in measured:
+                    measured[key] = read_of(metric, pre.some(), post.some())
+                told[metric.name] = measured[key]
+            yield domain.name, prompt_id, condition, ARROW.join(names), told
+
+
+def over_prompts(
+    sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel, progress: Progress | None
+) -> Iterator[dict[str, Any]]:
     """Scores over all prompts of a domain that have an answer from every checkpoint."""
-    across = panel.of_unit("across prompts")
-    between = panel.of_unit("between checkpoints", pooled=True) if panel.pairs else []
+    across, between = panel.of_unit("across prompts"), panel.pooled
     if not across and not between:
         return
+    reading = [m for m in between if m.of_prompt and panel.is_pooled]
+    whole = [m for m in between if m not in reading]
     by_domain: dict[str, list[AnswerSet]] = {}
     for each in sets:
         by_domain.setdefault(each.domain.name, []).append(each)
-    for done, (name, of_domain) in enumerate(sorted(by_domain.items()), 1):
-        domain = of_domain[0].domain
-        checkpoints = sorted({s.checkpoint for s in of_domain})
+    read: dict[tuple[str, str, str], dict[str, dict[str, Read]]] = {}
+    for name, prompt_id, condition, names, told in reads:
+        read.setdefault((name, condition, names), {})[prompt_id] = told
+    for done, (name, domain) in enumerate(sorted(panel.domains.items()), 1):
+        of_domain = by_domain.get(name, [])
+        checkpoints = sorted(panel.checkpoints[name])
+        pairs = [pair for pair in panel.pairs if set(pair) <= set(checkpoints)]
         known: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
         for condition in (c for c in panel.conditions if c not in panel.lean):
             sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in checkpoints}
@@ -455,17 +513,24 @@ def over_prompts(sets: Sequence[AnswerSet], panel: Panel, progress: Progress | N
                     ),
                     *(
                         (ARROW.join(pair), each)
-                        for pair in panel.pairs
-                        if set(pair) <= set(sides)
-                        for each in _pooled(fitting(between, domain), sides, pair, shared, panel)
+                        for pair in pairs
+                        for each in _pooled(fitting(whole, domain), sides, pair, shared, panel)
                     ),
                 ]
-            for checkpoint, (metric, prompt_id, value, n, note) in known[key]:
+            of_reads = (
+                (names, each)
+                for names in map(ARROW.join, pairs)
+                for metric in fitting(reading, domain)
+                for each in pooled_reads(
+                    metric, {p: told[metric.name] for p, told in read.get((name, condition, names), {}).items()}
+                )
+            )
+            for checkpoint, (metric, prompt_id, value, n, note) in chain(known[key], of_reads):
                 yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
         for each in of_domain:
             each.forget()
         if progress:
-            progress("over prompts", done, len(by_domain))
+            progress("over prompts", done, len(panel.domains))
 
 
 def _pooled(
@@ -477,7 +542,7 @@ def _pooled(
 ) -> Iterator[Score]:
     if panel.is_pooled:
         pre, post = ({p: sides[name][p].some() for p in shared} for name in pair)
-        yield from pooled(metrics, pre, post)
+        yield from pooled_answers(metrics, pre, post)
         return
     for metric in metrics:
         yield metric, ALL_PROMPTS, None, len(shared), f"left out above {POOLED:,} outputs"

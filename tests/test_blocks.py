@@ -12,6 +12,7 @@ from diversity import blocks, compare, read_scores, score, scoring, streaming
 from diversity.errors import InputError
 from diversity.stats import pair_mean
 from diversity.tables import read_samples
+from diversity.views import Undefined
 
 WORDS = ["a", "cat", "dog", "sat", "ran", "by", "on", "under", "blue", "red", "old", "new", "house", "tree", "often"]
 PAIR = ("one", "two")
@@ -123,6 +124,36 @@ def test_a_metric_of_the_running_script_reaches_the_workers(monkeypatch):
     one, two = (score(_table(), metrics=["first_letters"], workers=w).frame for w in (1, 2))
     assert one.equals(two)
     assert one["value"].is_not_null().any()
+
+
+def test_a_pooled_metric_of_the_running_script_is_given_answers_or_what_it_reads_of_each_prompt(monkeypatch):
+    from diversity import registry
+
+    def shared(pre, post):
+        if "p03" in pre.prompt:
+            raise Undefined("not this one")
+        return len(set(pre.texts) & set(post.texts)), len(pre)
+
+    def failing(pre, post):
+        return [float(pre.texts[0]), post]
+
+    monkeypatch.setattr(registry, "_metrics", dict(registry.metrics()))
+    details = {"facet": "lexical", "higher_is": "neither", "range": (0, 99), "source": "ours"}
+    details |= {"unit": "between checkpoints", "pooled": True}
+    registry.metric(name="of_answers", **details)(lambda pre, post: sum(map(len, pre)) + len(set(post)))
+    registry.metric(name="of_reads", of_prompt=shared, **details)(lambda read: read[:, 1].sum() / read.shape[1])
+    registry.metric(name="fails", of_prompt=failing, **details)(lambda read: read.sum())
+    options = {"metrics": ["of_answers", "of_reads", "fails"], "conditions": ["all"], "pairs": [PAIR], "workers": 1}
+    table = _table(prompts=4).with_columns(prompt=pl.col("prompt_id"))
+    with pytest.warns(UserWarning, match="metric 'fails' failed"):
+        one = score(table, **options).frame
+    monkeypatch.setattr(blocks, "BLOCK", 20)
+    monkeypatch.setattr(blocks, "FEW", 1)
+    with pytest.warns(UserWarning, match="metric 'fails' failed"):
+        assert score(table, **options).frame.equals(one)
+    found = {(m, p): v for m, p, v in one.filter(domain="story").select("metric", "prompt_id", "value").iter_rows()}
+    assert (found["of_answers", "*"], found["of_reads", "*"], found["fails", "*"]) == (4 * 5 + 4, 3 * 5 / 2, None)
+    assert sorted(v for (m, p), v in found.items() if m == "of_reads" and p != "*") == [5, 5, 5, 7.5]
 
 
 def test_a_prompt_is_never_cut():
