@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -26,6 +25,7 @@ from diversity.cache import Cache, code_version, key_of
 from diversity.calibration import Calibration
 from diversity.embedding import Embedder
 from diversity.errors import InputError
+from diversity.processes import Processes, expected, processors
 from diversity.scoring import (
     AnswerSet,
     Look,
@@ -35,10 +35,10 @@ from diversity.scoring import (
     Reads,
     Semantics,
     answer_sets,
+    framed,
     over_prompts,
     within_prompts,
 )
-from diversity.tables import SCORES
 from diversity.views import Answers, Lexicon
 
 BLOCK = 4096  # outputs from which a block is full; a quarter of it in a table of few blocks
@@ -114,11 +114,10 @@ def measured(
             readings.tell(sets, semantics.calibration)
             looks: list[Look] = []
             reads: list[Reads] = []
-            rows = list(within_prompts(sets, panel, looks, reads, _scoring(progress)))
-            rows.extend(over_prompts(sets, reads, panel, progress))
-        return pl.DataFrame(rows, schema=pl.Schema(SCORES)), looks
+            within = framed(within_prompts(sets, panel, looks, reads, _scoring(progress)))
+            return pl.concat([within, framed(over_prompts(sets, reads, panel, progress))]), looks
     # A judge that a caller hands over is this process's own.
-    engine = Here() if panel.judge else engine_for(workers, len(blocks))
+    engine = Here() if panel.judge else engine_for(workers, len(blocks), helps=True)
     try:
         done = list(each_block(blocks, panel, semantics, prompts=_prompts(frame), engine=engine, progress=progress))
     finally:
@@ -247,7 +246,7 @@ def measure_block(
         readings.tell(sets, calibration)
         looks: list[Look] = []
         reads: list[Reads] = []
-        rows = pl.DataFrame(list(within_prompts(sets, panel, looks, reads)), schema=pl.Schema(SCORES))
+        rows = framed(within_prompts(sets, panel, looks, reads))
     return Block(rows, *_drawn(sets, panel, readings), reads, looks)
 
 
@@ -283,7 +282,8 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
                 "behaviours": None if behaviours is None else [behaviours[i] for i in places],
             }
         )
-        texts.update(dict.fromkeys(answers.read[i] for i in places))
+        if readings.vectors is not None:
+            texts.update(dict.fromkeys(answers.read[i] for i in places))
     drawn = pl.DataFrame(rows, schema=pl.Schema(DRAWN))
     if readings.vectors is None:
         return drawn, Readings()
@@ -300,6 +300,9 @@ def rows_over_prompts(
     readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
     sets: list[AnswerSet] = []
     lexicon = Lexicon()
+    # A text is drawn under several conditions.
+    words = cache(lexicon.read)
+    are_read = any(m.unit == "across prompts" and m.needs != "vectors" for m in panel.metrics)
     for block in blocks:
         made: dict[int, Answers] = {}
         for row in block.drawn.iter_rows(named=True):
@@ -313,13 +316,14 @@ def rows_over_prompts(
                     limit=row["limit"],
                     calibration=semantics.calibration,
                     lexicon=lexicon,
+                    tokens=[words(text) for text in row["texts"]] if are_read else None,
                 )
             answers = made[row["answers"]]
             key = row["checkpoint"], domain, row["prompt_id"], row["condition"]
             sets.append(AnswerSet(*key, answers, "", is_drawn=row["is_drawn"]))
     with threadpool_limits(1, "blas"):
         reads = [read for block in blocks for read in block.reads]
-        return pl.DataFrame(list(over_prompts(sets, reads, panel, progress)), schema=pl.Schema(SCORES))
+        return framed(over_prompts(sets, reads, panel, progress))
 
 
 def _content(frame: pl.DataFrame) -> Iterator[str | bytes]:
@@ -397,44 +401,18 @@ class Here:
         """There is no one to let go."""
 
 
-class Processes:
-    """Several processes of this machine; none of them reads the running script again."""
+def engine_for(workers: int | None, blocks: int, *, helps: bool = False) -> Engine:
+    """Choose who measures so many blocks; by default every processor where there is more than one block.
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        from loky.process_executor import BrokenProcessPool
-
-        self.lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
-        self._pool: Any = None
-
-    def submit(self, task: Callable[..., Block], *details: Any) -> Any:
-        """Send a task to a process."""
-        from loky import ProcessPoolExecutor
-
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, env={"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"})
-        return self._pool.submit(task, *details)
-
-    def result(self, future: Any) -> Block:
-        """Wait for a task."""
-        return future.result()  # type: ignore[no-any-return]
-
-    def restart(self) -> None:
-        """Start other processes."""
-        self.close()
-
-    def close(self) -> None:
-        """End the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
-
-
-def engine_for(workers: int | None, blocks: int) -> Engine:
-    """Choose who measures so many blocks; by default every processor where there is more than one block."""
+    `helps` makes this process one of them, which saves the start of one and makes none wait: see `Processes`.
+    """
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}: give 1 or more")
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A process takes as long to start as it takes to measure a block or two.
-    count = min(workers or (found if blocks > 2 else 1), blocks)
-    return Here() if count == 1 else Processes(count)
+    count = min(workers or (processors() if blocks > 2 else 1), blocks)
+    started = expected()
+    if started and helps and workers is None and count > 1:
+        return started
+    if started:
+        started.close()
+    return Processes(count, helps=helps) if count > 1 else Here()

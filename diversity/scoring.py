@@ -39,7 +39,7 @@ from diversity.registry import FACETS, UNITS, Metric, domain_of, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
-from diversity.tables import Samples, Scores
+from diversity.tables import SCORES, Samples, Scores
 from diversity.views import Answers, Codes, Encode, Judge, Lexicon, Undefined, join, normal
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
@@ -55,11 +55,12 @@ ARROW = " → "  # joins the names of two checkpoints in the column checkpoint o
 logger = logging.getLogger("diversity")
 Progress = Callable[[str, int, int], None]
 Told = TypeVar("Told")
+Row = tuple[Any, ...]  # a score, in the order of the columns of `SCORES`
 Look = tuple[str, str, dict[str, Any]]  # domain, prompt_id, and what `diversity.drilldown` says of the outputs
 # What pooled metrics read: domain, prompt_id, condition, names of the two checkpoints, and each metric's by its name.
 Reads = tuple[str, str, str, str, dict[str, Read]]
-# Results by the identity of the answers and the name of the metric.
-_Measured = dict[tuple[int | str, ...], Any]
+# Results by the name of the metric, of the answers with some identities.
+_Measured = dict[tuple[int | str, ...], dict[str, Any]]
 
 
 def score(
@@ -277,19 +278,15 @@ def _row(
     n: int,
     note: str | None,
     se: float | None = None,
-) -> dict[str, Any]:
-    return {
-        "checkpoint": checkpoint,
-        "domain": domain,
-        "prompt_id": prompt_id,
-        "metric": metric.name,
-        "facet": metric.facet,
-        "condition": condition,
-        "value": value,
-        "se": se,
-        "n": n,
-        "note": note or None,
-    }
+) -> Row:
+    return checkpoint, domain, prompt_id, metric.name, metric.facet, condition, value, se, n, note or None
+
+
+def framed(rows: Iterable[Row]) -> pl.DataFrame:
+    """Return scores as a frame."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(SCORES)
+    told = zip(SCORES.items(), columns, strict=True)
+    return pl.DataFrame([pl.Series(name, values, dtype=dtype) for (name, dtype), values in told])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,7 +368,7 @@ def within_prompts(
     looks: list[Look],
     reads: list[Reads],
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """Scores of every prompt apart, each checkpoint's and between them.
 
     `looks` takes what the panel looks at, `reads` what pooled metrics read of the prompt.
@@ -379,15 +376,24 @@ def within_prompts(
     within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
     headlines = [m for m in within if m.headline]
     reading = [m for m in panel.pooled if m.of_prompt] if panel.is_pooled else []
+
+    @cache
+    def of_set(domain: Domain, condition: str) -> list[Metric]:
+        return fitting(headlines if condition in panel.lean else within, domain, condition)
+
+    @cache
+    def of_pair(domain: Domain, condition: str) -> list[Metric]:
+        return fitting(between, domain, condition)
+
     done = 0
     for _, group in groupby(sets, key=lambda s: (s.domain.name, s.prompt_id)):
         of_prompt = list(group)
         known: _Measured = {}
         joined = _joined(of_prompt, panel.pairs) if between or reading else []
         for each in of_prompt:
-            yield from each.rows(headlines if each.condition in panel.lean else within, known)
+            yield from each.rows(of_set(each.domain, each.condition), known)
         whole = [s for s in of_prompt if s.condition not in panel.lean]
-        yield from _between(whole, between, panel.pairs, known)
+        yield from _between(whole, of_pair, panel.pairs, known)
         reads.extend(_read(whole, reading, panel, known))
         if panel.looks:
             found = {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL}
@@ -397,7 +403,7 @@ def within_prompts(
                 first = of_prompt[0]
                 looks.append((first.domain.name, first.prompt_id, look([found[name] for name in panel.looks])))
         # Views are many times the size of the texts: those of one prompt at a time are kept.
-        for each in of_prompt:
+        for each in {id(s.answers): s for s in of_prompt}.values():
             each.forget()
         for union in joined:
             union.forget()
@@ -428,8 +434,11 @@ def _joined(sets: Sequence[AnswerSet], pairs: Sequence[tuple[str, str]]) -> list
 
 
 def _between(
-    sets: Sequence[AnswerSet], metrics: Sequence[Metric], pairs: Sequence[tuple[str, str]], measured: _Measured
-) -> Iterator[dict[str, Any]]:
+    sets: Sequence[AnswerSet],
+    metrics: Callable[[Domain, str], Sequence[Metric]],
+    pairs: Sequence[tuple[str, str]],
+    measured: _Measured,
+) -> Iterator[Row]:
     """Scores between the checkpoints of each pair, on one prompt."""
     found = {(s.checkpoint, s.condition): s for s in sets}
     for condition in dict.fromkeys(s.condition for s in sets):
@@ -437,11 +446,11 @@ def _between(
             pre, post = (found.get((name, condition)) for name in names)
             if pre is None or post is None:
                 continue
-            for metric in fitting(metrics, pre.domain, condition):
-                key = id(pre.answers), id(post.answers), metric.name
-                if key not in measured:
-                    measured[key] = between_checkpoints(metric, pre.some(), post.some())
-                value, note = measured[key]
+            known = measured.setdefault((id(pre.answers), id(post.answers)), {})
+            for metric in metrics(pre.domain, condition):
+                if metric.name not in known:
+                    known[metric.name] = between_checkpoints(metric, pre.some(), post.some())
+                value, note = known[metric.name]
                 yield _row(
                     ARROW.join(names),
                     pre.domain.name,
@@ -465,18 +474,17 @@ def _read(sets: Sequence[AnswerSet], metrics: Sequence[Metric], panel: Panel, me
             if not set(names) <= panel.checkpoints[domain.name]:
                 continue
             pre, post = (found[name, condition] for name in names)
-            told: dict[str, Read] = {}
-            for metric in fitting(metrics, domain):
-                key = id(pre.answers), id(post.answers), metric.name
-                if key not in measured:
-                    measured[key] = read_of(metric, pre.some(), post.some())
-                told[metric.name] = measured[key]
-            yield domain.name, prompt_id, condition, ARROW.join(names), told
+            known = measured.setdefault((id(pre.answers), id(post.answers)), {})
+            wanted = fitting(metrics, domain)
+            for metric in wanted:
+                if metric.name not in known:
+                    known[metric.name] = read_of(metric, pre.some(), post.some())
+            yield domain.name, prompt_id, condition, ARROW.join(names), {m.name: known[m.name] for m in wanted}
 
 
 def over_prompts(
     sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel, progress: Progress | None
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Row]:
     """Scores over all prompts of a domain that have an answer from every checkpoint."""
     across, between = panel.of_unit("across prompts"), panel.pooled
     if not across and not between:
@@ -674,14 +682,14 @@ class AnswerSet:
         """Places of the answers in the order they are drawn, 8 at most."""
         return draws_of(self.prompt_id, len(self.answers))
 
-    def rows(self, wanted: Iterable[Metric], measured: _Measured) -> Iterator[dict[str, Any]]:
+    def rows(self, wanted: Iterable[Metric], measured: _Measured) -> Iterator[Row]:
         """Scores of the set; `measured` holds what is known of the prompt's sets already."""
-        for metric in fitting(wanted, self.domain, self.condition):
-            # The note says why a condition left nothing, so it belongs to what is known.
-            key = id(self.answers), metric.name, self.note
-            if key not in measured:
-                measured[key] = self._measure(metric)
-            value, se, n, note = measured[key]
+        # The note says why a condition left nothing, so it belongs to what is known.
+        known = measured.setdefault((id(self.answers), self.note), {})
+        for metric in wanted:
+            if metric.name not in known:
+                known[metric.name] = self._measure(metric)
+            value, se, n, note = known[metric.name]
             yield _row(
                 self.checkpoint,
                 self.domain.name,
@@ -750,11 +758,12 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
     domains, conditions = panel.domains, panel.conditions
     sets: list[AnswerSet] = []
     lexicon = Lexicon()
-    parts = frame.partition_by("domain", "prompt_id", "checkpoint", as_dict=True, maintain_order=True)
-    by_prompt = groupby(sorted(parts.items(), key=lambda item: item[0]), key=lambda item: item[0][:2])
+    names = "domain", "prompt_id", "checkpoint"
+    parts = [([part[name][0] for name in names], part) for part in frame.partition_by(names, maintain_order=True)]
+    by_prompt = groupby(sorted(parts, key=lambda part: part[0]), key=lambda part: part[0][:2])
     for (domain_name, prompt_id), of_prompt in by_prompt:
-        domain = domains[str(domain_name)]
-        sides = {str(key[2]): _Side.of(rows, domain, str(prompt_id), lexicon) for key, rows in of_prompt}
+        domain = domains[domain_name]
+        sides = {key[2]: _Side.of(rows, domain, prompt_id, lexicon) for key, rows in of_prompt}
         window = min(_window(side) for side in sides.values()) if MATCHED in conditions else 0
         equal_valid = min(int(side.valid.sum()) for side in sides.values())
         for checkpoint, side in sides.items():
@@ -800,7 +809,7 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                     )
                 if condition == ALL:
                     whole = made[key], kept
-                sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
+                sets.append(AnswerSet(checkpoint, domain, prompt_id, condition, made[key], note))
     return sets
 
 
@@ -882,6 +891,9 @@ class _Side:
         if condition == UNTRUNCATED:
             return kept[self.is_whole[kept]], "", None
         if condition == DEDUPLICATED:
+            # Texts that are equal but for white space have equal words.
+            if len({self.tokens[i].tobytes() for i in kept}) == len(kept):
+                return kept, "", None
             folded = [" ".join(unicodedata.normalize("NFC", self.answers[i]).split()) for i in kept]
             first = dict(reversed(list(zip(folded, kept, strict=True))))
             return np.sort(np.fromiter(first.values(), dtype=np.int64, count=len(first))), "", None

@@ -280,6 +280,15 @@ def openers(answers: Answers) -> Sequences:
     return Sequences([[" ".join([words[code] for code in codes[:3].tolist()]).lower()] for codes in tokens])
 
 
+@lru_cache(maxsize=256)
+def _exchanges(small: int, both: int) -> Matrix:
+    """Which of so many answers are those of the smaller side, in each of 64 random exchanges: rows of 0 and 1."""
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([small, both])))
+    member = np.zeros((PERMUTATIONS, both))
+    np.put_along_axis(member, np.argsort(rng.random(member.shape), axis=1)[:, :small], 1, axis=1)
+    return member
+
+
 def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], Sequences], order: int) -> float:
     both = together(pre, post)
     cells = view(both).cells(order)
@@ -287,13 +296,8 @@ def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], 
         raise Undefined(f"no answer of one side has {order} words")
     # Which answers are exchanged must not depend on their order, nor on which side is called pre.
     ranks = np.argsort(np.argsort(np.array([digest(text) for text in both.read]), kind="stable"))
-    small = min(len(pre), len(post))
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([small, len(both)])))
-    chosen = np.argsort(rng.random((PERMUTATIONS, len(both))), axis=1)[:, :small]
-    member = np.zeros((PERMUTATIONS + 1, len(both)))
-    np.put_along_axis(member[1:], chosen, 1, axis=1)
-    member[1:] = member[1:][:, ranks]
-    member[0, : len(pre)] = 1
+    actual = (np.arange(len(both)) < len(pre)).astype(float)
+    member = np.vstack([actual, _exchanges(min(len(pre), len(post)), len(both))[:, ranks]])
     width = int(cells.ids.max()) + 1
     total = np.bincount(cells.ids, weights=cells.counts, minlength=width)
     per_answer: Any

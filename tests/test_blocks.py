@@ -2,13 +2,14 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from diversity import blocks, compare, read_scores, score, scoring, streaming
+from diversity import blocks, compare, processes, read_scores, score, scoring, streaming
 from diversity.errors import InputError
 from diversity.stats import pair_mean
 from diversity.tables import read_samples
@@ -227,35 +228,65 @@ def test_prompts_that_a_domain_learned_since_have_a_say(monkeypatch):
     assert calls
 
 
-def _dies_once(frame, mark, *rest):
-    if not Path(mark).exists() and frame["prompt_id"][0] == "p04":
-        Path(mark).touch()
+def _dies(frame, mark, run, *rest):
+    """Measure a block, or kill the process once (with a mark), or always; never that of the run."""
+    if os.getpid() != run and not (mark and Path(mark).exists()):
+        if mark:
+            Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return blocks.measure_block(frame, *rest)
 
 
-def _dies(frame, *rest):
-    del frame, rest
-    os.kill(os.getpid(), signal.SIGKILL)
+def _dying(monkeypatch, mark=None):
+    submit = blocks.Processes.submit
+    monkeypatch.setattr(
+        blocks.Processes,
+        "submit",
+        lambda self, _, frame, *rest: submit(self, _dies, frame, mark, os.getpid(), *rest),
+    )
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_killed_worker_loses_nothing(whole, names, tmp_path, monkeypatch):
-    mark, submit = str(tmp_path / "mark"), blocks.Processes.submit
-    monkeypatch.setattr(
-        blocks.Processes, "submit", lambda self, _, frame, *rest: submit(self, _dies_once, frame, mark, *rest)
-    )
+    mark = tmp_path / "mark"
+    _dying(monkeypatch, mark)
     assert score(_table(), metrics=names, pairs=[PAIR], workers=2).frame.equals(whole.frame)
-    assert Path(mark).exists()
+    assert mark.exists()
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_worker_that_dies_every_time_is_an_error_that_names_the_prompts(monkeypatch):
     monkeypatch.setattr(blocks, "RETRIES", 0)
-    submit = blocks.Processes.submit
-    monkeypatch.setattr(blocks.Processes, "submit", lambda self, _, *rest: submit(self, _dies, *rest))
+    _dying(monkeypatch)
     with pytest.raises(InputError, match=r"worker died 1 times at the prompts brainstorm/p00 to brainstorm/p03"):
         score(_table(), metrics=["words"], workers=2)
+
+
+def _waits_for(path):
+    for _ in range(600):
+        if path.exists():
+            return os.getpid()
+        time.sleep(0.1)
+    return None
+
+
+def test_a_process_that_would_wait_does_what_no_other_has_begun(tmp_path, monkeypatch):
+    samples, mark = tmp_path / "samples.jsonl", tmp_path / "mark"
+    monkeypatch.setattr(processes, "processors", lambda: 2)
+    samples.write_text(" " * 1000)
+    processes.expect([str(samples)])
+    assert processes.expected() is None
+    samples.write_text(" " * processes.BYTES)
+    processes.expect([str(samples), "not/there"])
+    engine = blocks.engine_for(None, 3, helps=True)
+    try:
+        # The one other process waits for what only this one can do.
+        waiting, touching = engine.submit(_waits_for, mark), engine.submit(mark.touch)
+        assert engine.result(waiting) not in (None, os.getpid())
+        assert engine.result(touching) is None
+    finally:
+        engine.close()
+    assert processes.expected() is None
 
 
 @pytest.mark.usefixtures("small_blocks")
