@@ -9,12 +9,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-import os
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -26,18 +25,20 @@ from diversity.cache import Cache, code_version, key_of
 from diversity.calibration import Calibration
 from diversity.embedding import Embedder
 from diversity.errors import InputError
+from diversity.processes import Processes, expected, processors
 from diversity.scoring import (
     AnswerSet,
     Look,
     Panel,
     Progress,
     Readings,
+    Reads,
     Semantics,
     answer_sets,
+    framed,
     over_prompts,
     within_prompts,
 )
-from diversity.tables import SCORES
 from diversity.views import Answers, Lexicon
 
 BLOCK = 4096  # outputs from which a block is full; a quarter of it in a table of few blocks
@@ -62,11 +63,12 @@ DRAWN: dict[str, pl.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What a block gives: scores of its prompts, and the answers that measures over all prompts are taken of."""
+    """What a block gives: scores of its prompts, and what measures over all prompts are taken of."""
 
     rows: pl.DataFrame
     drawn: pl.DataFrame
     readings: Readings
+    reads: list[Reads] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
 
     def to_bytes(self) -> bytes:
@@ -80,18 +82,18 @@ class Block:
             file = io.BytesIO()
             frame.write_parquet(file, compression="zstd")
             parts.append(file.getvalue())
-        parts.append(json.dumps(self.looks).encode())
-        return struct.pack("<4q", *map(len, parts)) + b"".join(parts)
+        parts.extend(json.dumps(told).encode() for told in (self.reads, self.looks))
+        return struct.pack("<5q", *map(len, parts)) + b"".join(parts)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Block:
         """Make a block of what `to_bytes` gave."""
         file = io.BytesIO(content)
-        *lengths, _ = struct.unpack("<4q", file.read(32))
+        *lengths, of_reads, of_looks = struct.unpack("<5q", file.read(40))
         rows, drawn, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
-        looks = [(domain, prompt_id, entry) for domain, prompt_id, entry in json.loads(file.read())]
+        reads, looks = ([tuple(told) for told in json.loads(file.read(length))] for length in (of_reads, of_looks))
         vectors = read["vector"].to_numpy() if "vector" in read.columns else None
-        return cls(rows, drawn, Readings(read["text"].to_list(), vectors), looks)
+        return cls(rows, drawn, Readings(read["text"].to_list(), vectors), reads, looks)
 
 
 def measured(
@@ -111,11 +113,11 @@ def measured(
         with threadpool_limits(1, "blas"):
             readings.tell(sets, semantics.calibration)
             looks: list[Look] = []
-            rows = list(within_prompts(sets, panel, _scoring(progress), looks))
-            rows.extend(over_prompts(sets, panel, progress))
-        return pl.DataFrame(rows, schema=pl.Schema(SCORES)), looks
+            reads: list[Reads] = []
+            within = framed(within_prompts(sets, panel, looks, reads, _scoring(progress)))
+            return pl.concat([within, framed(over_prompts(sets, reads, panel, progress))]), looks
     # A judge that a caller hands over is this process's own.
-    engine = Here() if panel.judge else engine_for(workers, len(blocks))
+    engine = Here() if panel.judge else engine_for(workers, len(blocks), helps=True)
     try:
         done = list(each_block(blocks, panel, semantics, prompts=_prompts(frame), engine=engine, progress=progress))
     finally:
@@ -243,14 +245,15 @@ def measure_block(
     with threadpool_limits(1, "blas"):
         readings.tell(sets, calibration)
         looks: list[Look] = []
-        rows = pl.DataFrame(list(within_prompts(sets, panel, looks=looks)), schema=pl.Schema(SCORES))
-    return Block(rows, *_drawn(sets, panel, readings), looks)
+        reads: list[Reads] = []
+        rows = framed(within_prompts(sets, panel, looks, reads))
+    return Block(rows, *_drawn(sets, panel, readings), reads, looks)
 
 
 def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, Readings]:
     """Answers that measures over all prompts need, and their vectors: all of them, or those that are drawn."""
     rows: list[dict[str, Any]] = []
-    pools = panel.is_pooled and bool(panel.pairs and panel.of_unit("between checkpoints", pooled=True))
+    pools = panel.keeps_answers
     if not pools and not panel.of_unit("across prompts"):
         return pl.DataFrame(schema=pl.Schema(DRAWN)), Readings()
     numbers: dict[int, int] = {}
@@ -279,7 +282,8 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
                 "behaviours": None if behaviours is None else [behaviours[i] for i in places],
             }
         )
-        texts.update(dict.fromkeys(answers.read[i] for i in places))
+        if readings.vectors is not None:
+            texts.update(dict.fromkeys(answers.read[i] for i in places))
     drawn = pl.DataFrame(rows, schema=pl.Schema(DRAWN))
     if readings.vectors is None:
         return drawn, Readings()
@@ -296,6 +300,9 @@ def rows_over_prompts(
     readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
     sets: list[AnswerSet] = []
     lexicon = Lexicon()
+    # A text is drawn under several conditions.
+    words = cache(lexicon.read)
+    are_read = any(m.unit == "across prompts" and m.needs != "vectors" for m in panel.metrics)
     for block in blocks:
         made: dict[int, Answers] = {}
         for row in block.drawn.iter_rows(named=True):
@@ -309,12 +316,14 @@ def rows_over_prompts(
                     limit=row["limit"],
                     calibration=semantics.calibration,
                     lexicon=lexicon,
+                    tokens=[words(text) for text in row["texts"]] if are_read else None,
                 )
             answers = made[row["answers"]]
             key = row["checkpoint"], domain, row["prompt_id"], row["condition"]
             sets.append(AnswerSet(*key, answers, "", is_drawn=row["is_drawn"]))
     with threadpool_limits(1, "blas"):
-        return pl.DataFrame(list(over_prompts(sets, panel, progress)), schema=pl.Schema(SCORES))
+        reads = [read for block in blocks for read in block.reads]
+        return framed(over_prompts(sets, reads, panel, progress))
 
 
 def _content(frame: pl.DataFrame) -> Iterator[str | bytes]:
@@ -328,7 +337,8 @@ def _content(frame: pl.DataFrame) -> Iterator[str | bytes]:
 
 def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
     """All that a block's scores follow from beside its outputs; None where others than this package have a say."""
-    own = [*(m.function for m in panel.metrics), *(type(d) for d in panel.domains.values())]
+    own: list[Any] = [function for m in panel.metrics for function in (m.function, m.of_prompt) if function]
+    own.extend(type(d) for d in panel.domains.values())
     modules = {getattr(getattr(each, "func", each), "__module__", None) or "" for each in own}
     embedder, curve = semantics.embedder, semantics.calibration
     if panel.judge or not all(module.startswith("diversity.") for module in modules):
@@ -344,6 +354,7 @@ def _follows_from(panel: Panel, semantics: Semantics) -> str | None:
             for d in panel.domains.values()
         ],
         [panel.conditions, sorted(panel.lean), panel.pairs, panel.is_pooled, panel.looks],
+        [(name, sorted(of)) for name, of in sorted(panel.checkpoints.items())],
         [(name, sorted(of)) for name, of in sorted(panel.drawn_from.items()) if of is not None],
         semantics.signature,
     ]
@@ -390,44 +401,18 @@ class Here:
         """There is no one to let go."""
 
 
-class Processes:
-    """Several processes of this machine; none of them reads the running script again."""
+def engine_for(workers: int | None, blocks: int, *, helps: bool = False) -> Engine:
+    """Choose who measures so many blocks; by default every processor where there is more than one block.
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-        from loky.process_executor import BrokenProcessPool
-
-        self.lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
-        self._pool: Any = None
-
-    def submit(self, task: Callable[..., Block], *details: Any) -> Any:
-        """Send a task to a process."""
-        from loky import ProcessPoolExecutor
-
-        if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, env={"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"})
-        return self._pool.submit(task, *details)
-
-    def result(self, future: Any) -> Block:
-        """Wait for a task."""
-        return future.result()  # type: ignore[no-any-return]
-
-    def restart(self) -> None:
-        """Start other processes."""
-        self.close()
-
-    def close(self) -> None:
-        """End the processes."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, kill_workers=True)
-            self._pool = None
-
-
-def engine_for(workers: int | None, blocks: int) -> Engine:
-    """Choose who measures so many blocks; by default every processor where there is more than one block."""
+    `helps` makes this process one of them, which saves the start of one and makes none wait: see `Processes`.
+    """
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}: give 1 or more")
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A process takes as long to start as it takes to measure a block or two.
-    count = min(workers or (found if blocks > 2 else 1), blocks)
-    return Here() if count == 1 else Processes(count)
+    count = min(workers or (processors() if blocks > 2 else 1), blocks)
+    started = expected()
+    if started and helps and workers is None and count > 1:
+        return started
+    if started:
+        started.close()
+    return Processes(count, helps=helps) if count > 1 else Here()

@@ -18,6 +18,7 @@ import click
 
 from diversity import __version__
 from diversity.errors import DiversityError, InputError
+from diversity.processes import expect, expected
 
 if TYPE_CHECKING:
     from diversity.designs import Design
@@ -73,6 +74,8 @@ def main() -> None:
         code = _say(f"{place}{error.strerror or error}: check the path, space and permissions", BAD_INPUT)
     except Exception as error:  # noqa: BLE001 - a traceback never reaches a user
         code = _internal(error)
+    if (unused := expected()) is not None:
+        unused.close()
     if code == INTERRUPTED and threading.active_count() > 1:
         # Calls to an endpoint are in flight, and Python would wait for their answers.
         os._exit(INTERRUPTED)
@@ -460,6 +463,8 @@ def score(
         from diversity.cluster import Ray
 
         cluster = Ray(ray_address)
+    elif workers is None:
+        expect([samples])
     with _progress() as progress:
         count = score_file(
             samples,
@@ -605,6 +610,7 @@ def compare(
             )
         _deliver(run, out, html, markdown, as_json=as_json)
         return
+    expect((pre, *posts))
     sides = [_side(each) for each in (pre, *posts)]
     given |= {"metrics": metrics or "default", "allow_settings_differ": allow_settings_differ}
     with _progress() as progress:

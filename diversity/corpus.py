@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 
 import numpy as np
@@ -21,6 +21,8 @@ ACROSS = 1000  # prompts of a domain that measures across prompts are taken over
 # Name of the metric, prompt_id, value, how many prompts, note.
 Score = tuple[Metric, str, float | None, int, str]
 Pick = tuple[Answers, int]  # one answer: the set that holds it, and its place there
+# What a pooled metric read of one prompt: its answers on the side that has fewer, and numbers or why there are none.
+Read = tuple[int, "list[float] | str"]
 
 
 def digest(*parts: str | int) -> str:
@@ -118,22 +120,56 @@ def between_checkpoints(metric: Metric, pre: Answers, post: Answers) -> tuple[fl
     return (value, "") if math.isfinite(value) else (None, "not a number")
 
 
-def pooled(metrics: Sequence[Metric], pre: Mapping[str, Answers], post: Mapping[str, Answers]) -> Iterator[Score]:
-    """Measure all prompts of two checkpoints at once, whole and without each group of prompts."""
+def read_of(metric: Metric, pre: Answers, post: Answers) -> Read:
+    """Read what a pooled metric takes of the answers to one prompt."""
+    assert metric.of_prompt is not None
+    try:
+        return min(len(pre), len(post)), [float(number) for number in metric.of_prompt(pre, post)]
+    except Undefined as reason:
+        return min(len(pre), len(post)), str(reason)
+
+
+def pooled_answers(
+    metrics: Sequence[Metric], pre: Mapping[str, Answers], post: Mapping[str, Answers]
+) -> Iterator[Score]:
+    """Measure all answers of two checkpoints to the same prompts at once."""
+
+    def measure(metric: Metric, prompts: Sequence[str]) -> float:
+        return float(metric.function([pre[p] for p in prompts], [post[p] for p in prompts]))
+
+    return _pooled(metrics, {p: min(len(pre[p]), len(post[p])) for p in pre}, measure)
+
+
+def pooled_reads(metric: Metric, reads: Mapping[str, Read]) -> Iterator[Score]:
+    """Measure all prompts at once by what the metric read of each; one of which it read nothing is left out."""
+
+    def measure(metric: Metric, prompts: Sequence[str]) -> float:
+        read = [reads[p][1] for p in prompts]
+        known = [numbers for numbers in read if not isinstance(numbers, str)]
+        if not known:
+            raise Undefined(read[-1])
+        return float(metric.function(np.array(known)))
+
+    return _pooled([metric], {p: fewest for p, (fewest, _) in reads.items()}, measure)
+
+
+def _pooled(
+    metrics: Sequence[Metric], fewest: Mapping[str, int], measure: Callable[[Metric, Sequence[str]], float]
+) -> Iterator[Score]:
+    """Measure prompts at once, whole and without each group of them; `fewest` counts a prompt's answers."""
     for min_n in sorted({metric.min_n for metric in metrics}):
-        prompts = sorted(p for p in pre if p in post and min(len(pre[p]), len(post[p])) >= min_n)
+        prompts = sorted(p for p, count in fewest.items() if count >= min_n)
         groups = groups_of(prompts)
         # The prompts go around outermost: metrics over the same prompts share what they compute.
         values: dict[str, list[float]] = {}
         reasons: dict[str, str] = {}
         for group in range(-1, groups.max(initial=-1) + 1):
             kept = [p for p, g in zip(prompts, groups, strict=True) if g != group]
-            sides = [pre[p] for p in kept], [post[p] for p in kept]
             for metric in metrics:
                 if metric.min_n != min_n or (group >= 0 and metric.name in reasons):
                     continue
                 try:
-                    value = float(metric.function(*sides)) if kept else math.nan
+                    value = measure(metric, kept) if kept else math.nan
                 except Undefined as reason:
                     value = math.nan
                     if group < 0:

@@ -98,21 +98,20 @@ def worked(metric: Metric) -> Iterator[str]:
     from diversity.stats import effective, pair_mean
 
     yield "example"
-    if metric.unit == "between checkpoints":
-        sides = sides_for(metric)
+    sides = sides_for(metric) if metric.unit == "between checkpoints" else None
+    if sides:
         for name, side in zip(("pre", "post"), sides, strict=True):
             yield f"  {name}: {len(side)} answers, {side.texts[0]} {side.texts[1]} …"
-        given: list[Answers] | list[list[Answers]] = [[side] for side in sides] if metric.pooled else sides
         stand_in = "angles in a plane"
     else:
-        given = [answers_for(metric)]
-        for text in given[0].texts:
+        answers = answers_for(metric)
+        for text in answers.texts:
             yield "  " + text.replace("\n", "\n  ")
         stand_in = f"directions {DIRECTIONS.tolist()}"
     if metric.needs == "vectors":
         yield f"  with {stand_in} in place of embeddings"
     try:
-        result = metric.function(*given)
+        result = metric.between(*sides) if sides else metric.function(answers)
     except Undefined as reason:
         yield f"  undefined: {reason}"
         return

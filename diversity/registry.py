@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, wraps
 from importlib.metadata import EntryPoint, entry_points
@@ -44,7 +44,7 @@ class Metric:
     function : callable
         Answers of one prompt -> a number, or (`pairwise`) an n x n matrix. Across prompts: the same, of one answer
         to each prompt. Between checkpoints: the answers of pre and of post to one prompt -> a number, or
-        (`pooled`) two lists of them, prompt by prompt -> a number.
+        (`pooled`) two lists of them, prompt by prompt -> a number, or an array of what `of_prompt` gives.
     pairwise : bool
         The value is the mean of the matrix off its diagonal: unbiased in n.
     headline : bool
@@ -61,6 +61,9 @@ class Metric:
         "between checkpoints". The sign of a shift can differ between units.
     pooled : bool
         Between checkpoints: computed once over all prompts, not prompt by prompt.
+    of_prompt : callable, optional
+        Where pooled: what is read of one prompt, the answers of pre and of post -> some numbers, of which the function
+        then takes an array with one row a prompt. Without it all answers to all prompts are kept until the end.
     of_all_outputs : bool
         Told of all outputs of a prompt, valid or not, and therefore under the condition "all" only.
     aliases : tuple of str
@@ -88,6 +91,7 @@ class Metric:
     unbiased_in_n: bool = False
     unit: Unit = "within prompt"
     pooled: bool = False
+    of_prompt: Callable[[Any, Any], Sequence[float]] | None = None
     of_all_outputs: bool = False
     aliases: tuple[str, ...] = ()
     confounds: str = ""
@@ -99,6 +103,12 @@ class Metric:
     def is_quadratic(self) -> bool:
         """Whether its cost grows with the square of the answers or faster."""
         return self.cost.startswith(("n^2", "n²")) or self.pairwise
+
+    def between(self, pre: Any, post: Any) -> float:
+        """Return the value between two checkpoints of which these are the answers to the one prompt."""
+        if self.of_prompt:
+            return float(self.function(np.array([self.of_prompt(pre, post)])))
+        return float(self.function([pre], [post]) if self.pooled else self.function(pre, post))
 
     @property
     def summary(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -21,12 +21,15 @@ from diversity.calibration import Calibration
 from diversity.corpus import (
     ALL_PROMPTS,
     Pick,
+    Read,
     Score,
     across_prompts,
     between_checkpoints,
     draws_of,
-    pooled,
+    pooled_answers,
+    pooled_reads,
     prompts_across,
+    read_of,
 )
 from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
@@ -36,7 +39,7 @@ from diversity.registry import FACETS, UNITS, Metric, domain_of, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
-from diversity.tables import Samples, Scores
+from diversity.tables import SCORES, Samples, Scores
 from diversity.views import Answers, Codes, Encode, Judge, Lexicon, Undefined, join, normal, shelve
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
@@ -51,9 +54,13 @@ ARROW = " → "  # joins the names of two checkpoints in the column checkpoint o
 
 logger = logging.getLogger("diversity")
 Progress = Callable[[str, int, int], None]
+Told = TypeVar("Told")
+Row = tuple[Any, ...]  # a score, in the order of the columns of `SCORES`
 Look = tuple[str, str, dict[str, Any]]  # domain, prompt_id, and what `diversity.drilldown` says of the outputs
-# Results by the identity of the answers and the name of the metric.
-_Measured = dict[tuple[int | str, ...], Any]
+# What pooled metrics read: domain, prompt_id, condition, names of the two checkpoints, and each metric's by its name.
+Reads = tuple[str, str, str, str, dict[str, Read]]
+# Results by the name of the metric, of the answers with some identities.
+_Measured = dict[tuple[int | str, ...], dict[str, Any]]
 
 
 def score(
@@ -200,17 +207,24 @@ def wanted_metrics(names: str | Sequence[str]) -> list[Metric]:
     return list(chosen.values())
 
 
-def _watched(metric: Metric) -> Callable[..., float | NDArray[np.float64]]:
-    """Wrap a metric's function: one that fails, as a metric of another package may, costs its own score alone."""
+def _watched(metric: Metric) -> Metric:
+    """Return a metric that, where it fails, as one of another package may, costs its own score alone."""
 
-    def measure(*answers: Any) -> float | NDArray[np.float64]:
+    def checked(result: Any) -> float | NDArray[np.float64]:
+        if not isinstance(result, np.ndarray):
+            return float(result)
+        if result.ndim != 2 or result.shape[0] != result.shape[1]:
+            raise ValueError(f"an array of shape {result.shape}, neither a number nor n x n")
+        return result
+
+    read = metric.of_prompt and _guarded(metric.of_prompt, lambda numbers: list(map(float, numbers)))
+    return replace(metric, function=_guarded(metric.function, checked), of_prompt=read)
+
+
+def _guarded(function: Callable[..., Any], checked: Callable[[Any], Told]) -> Callable[..., Told]:
+    def measure(*answers: Any) -> Told:
         try:
-            result = metric.function(*answers)
-            if not isinstance(result, np.ndarray):
-                return float(result)
-            if result.ndim != 2 or result.shape[0] != result.shape[1]:
-                raise ValueError(f"an array of shape {result.shape}, neither a number nor n x n")
-            return result
+            return checked(function(*answers))
         except (Undefined, DiversityError, MemoryError):
             raise
         except Exception as error:
@@ -264,19 +278,15 @@ def _row(
     n: int,
     note: str | None,
     se: float | None = None,
-) -> dict[str, Any]:
-    return {
-        "checkpoint": checkpoint,
-        "domain": domain,
-        "prompt_id": prompt_id,
-        "metric": metric.name,
-        "facet": metric.facet,
-        "condition": condition,
-        "value": value,
-        "se": se,
-        "n": n,
-        "note": note or None,
-    }
+) -> Row:
+    return checkpoint, domain, prompt_id, metric.name, metric.facet, condition, value, se, n, note or None
+
+
+def framed(rows: Iterable[Row]) -> pl.DataFrame:
+    """Return scores as a frame."""
+    columns = list(zip(*rows, strict=True)) or [()] * len(SCORES)
+    told = zip(SCORES.items(), columns, strict=True)
+    return pl.DataFrame([pl.Series(name, values, dtype=dtype) for (name, dtype), values in told])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +304,7 @@ class Panel:
     judge: Judge | None
     lean: frozenset[str]  # conditions under which the headlines alone are measured
     is_pooled: bool
+    checkpoints: Mapping[str, frozenset[str]]  # of each domain
     drawn_from: Mapping[str, frozenset[str] | None]
     looks: tuple[str, str] | None = None
 
@@ -313,6 +324,7 @@ class Panel:
             raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
         _check_pairs(pairs, keys, wanted, metrics)
         asked = keys.select("domain", "prompt_id").unique()
+        sides = keys.group_by("domain").agg(pl.col("checkpoint").unique())
         return cls(
             metrics=tuple(wanted),
             conditions=tuple(conditions),
@@ -321,6 +333,7 @@ class Panel:
             judge=judge,
             lean=SENSITIVITIES if "default" in ({metrics} if isinstance(metrics, str) else metrics) else frozenset(),
             is_pooled=len(keys) <= POOLED,
+            checkpoints={domain: frozenset(names) for domain, names in sides.iter_rows()},
             drawn_from={str(name): prompts_across(group["prompt_id"]) for (name,), group in asked.group_by(["domain"])},
         )
 
@@ -329,10 +342,19 @@ class Panel:
         """Whether a metric reads vectors."""
         return any(m.needs == "vectors" for m in self.metrics)
 
-    def of_unit(self, *units: str, pooled: bool = False) -> list[Metric]:
-        """Return the metrics of some units; those between checkpoints prompt by prompt, or `pooled`."""
-        chosen = [m for m in self.metrics if m.unit in units and m.pooled == pooled]
-        return [replace(m, function=_watched(m)) for m in chosen]
+    def of_unit(self, *units: str) -> list[Metric]:
+        """Return the metrics of some units that are measured prompt by prompt or across prompts."""
+        return [_watched(m) for m in self.metrics if m.unit in units and not m.pooled]
+
+    @property
+    def pooled(self) -> list[Metric]:
+        """The metrics that are measured once over all prompts of two checkpoints."""
+        return [_watched(m) for m in self.metrics if m.pooled] if self.pairs else []
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether a pooled metric needs all answers to all prompts."""
+        return self.is_pooled and bool(self.pairs) and any(m.pooled and not m.of_prompt for m in self.metrics)
 
 
 LARGE = 2048  # answers to one prompt above which not every pair of them is compared
@@ -344,25 +366,40 @@ POOLED = 50_000  # outputs above which no measure is pooled over all of them: it
 def within_prompts(
     sets: Sequence[AnswerSet],
     panel: Panel,
+    looks: list[Look],
+    reads: list[Reads],
     progress: Callable[[int, int], None] | None = None,
-    looks: list[Look] | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Scores of every prompt apart, each checkpoint's and between them; `looks` takes what the panel asks for."""
+) -> Iterator[Row]:
+    """Scores of every prompt apart, each checkpoint's and between them.
+
+    `looks` takes what the panel looks at, `reads` what pooled metrics read of the prompt.
+    """
     within, between = panel.of_unit("within output", "within prompt"), panel.of_unit("between checkpoints")
     headlines = [m for m in within if m.headline]
+    reading = [m for m in panel.pooled if m.of_prompt] if panel.is_pooled else []
+
+    @cache
+    def of_set(domain: Domain, condition: str) -> list[Metric]:
+        return fitting(headlines if condition in panel.lean else within, domain, condition)
+
+    @cache
+    def of_pair(domain: Domain, condition: str) -> list[Metric]:
+        return fitting(between, domain, condition)
+
     done = 0
     for batch in _batches(sets):
-        unions = [_joined(of_prompt, panel.pairs) if between else [] for of_prompt in batch]
+        unions = [_joined(of_prompt, panel.pairs) if between or reading else [] for of_prompt in batch]
         together = chain.from_iterable(batch)
         shelve(_different(s.answers for s in together if s.condition not in panel.lean))
         shelve(_different(chain.from_iterable(unions)))
         for of_prompt in batch:
             known: _Measured = {}
             for each in of_prompt:
-                yield from each.rows(headlines if each.condition in panel.lean else within, known)
+                yield from each.rows(of_set(each.domain, each.condition), known)
             whole = [s for s in of_prompt if s.condition not in panel.lean]
-            yield from _between(whole, between, panel.pairs, known)
-            if panel.looks and looks is not None:
+            yield from _between(whole, of_pair, panel.pairs, known)
+            reads.extend(_read(whole, reading, panel, known))
+            if panel.looks:
                 found = {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL}
                 if set(panel.looks) <= set(found):
                     from diversity.drilldown import look
@@ -373,7 +410,7 @@ def within_prompts(
             if progress:
                 progress(done, len(sets))
         # Views are many times the size of the texts: those of one batch at a time are kept.
-        for each in chain.from_iterable(batch):
+        for each in {id(s.answers): s for s in chain.from_iterable(batch)}.values():
             each.forget()
         for union in chain.from_iterable(unions):
             union.forget()
@@ -421,8 +458,11 @@ def _joined(sets: Sequence[AnswerSet], pairs: Sequence[tuple[str, str]]) -> list
 
 
 def _between(
-    sets: Sequence[AnswerSet], metrics: Sequence[Metric], pairs: Sequence[tuple[str, str]], measured: _Measured
-) -> Iterator[dict[str, Any]]:
+    sets: Sequence[AnswerSet],
+    metrics: Callable[[Domain, str], Sequence[Metric]],
+    pairs: Sequence[tuple[str, str]],
+    measured: _Measured,
+) -> Iterator[Row]:
     """Scores between the checkpoints of each pair, on one prompt."""
     found = {(s.checkpoint, s.condition): s for s in sets}
     for condition in dict.fromkeys(s.condition for s in sets):
@@ -430,11 +470,11 @@ def _between(
             pre, post = (found.get((name, condition)) for name in names)
             if pre is None or post is None:
                 continue
-            for metric in fitting(metrics, pre.domain, condition):
-                key = id(pre.answers), id(post.answers), metric.name
-                if key not in measured:
-                    measured[key] = between_checkpoints(metric, pre.some(), post.some())
-                value, note = measured[key]
+            known = measured.setdefault((id(pre.answers), id(post.answers)), {})
+            for metric in metrics(pre.domain, condition):
+                if metric.name not in known:
+                    known[metric.name] = between_checkpoints(metric, pre.some(), post.some())
+                value, note = known[metric.name]
                 yield _row(
                     ARROW.join(names),
                     pre.domain.name,
@@ -447,18 +487,44 @@ def _between(
                 )
 
 
-def over_prompts(sets: Sequence[AnswerSet], panel: Panel, progress: Progress | None) -> Iterator[dict[str, Any]]:
+def _read(sets: Sequence[AnswerSet], metrics: Sequence[Metric], panel: Panel, measured: _Measured) -> Iterator[Reads]:
+    """What pooled metrics read of one prompt, where every checkpoint of its domain has an answer."""
+    found = {(s.checkpoint, s.condition): s for s in sets if len(s.answers)}
+    for condition in dict.fromkeys(s.condition for s in sets if metrics):
+        domain, prompt_id = sets[0].domain, sets[0].prompt_id
+        if not all((checkpoint, condition) in found for checkpoint in panel.checkpoints[domain.name]):
+            continue
+        for names in panel.pairs:
+            if not set(names) <= panel.checkpoints[domain.name]:
+                continue
+            pre, post = (found[name, condition] for name in names)
+            known = measured.setdefault((id(pre.answers), id(post.answers)), {})
+            wanted = fitting(metrics, domain)
+            for metric in wanted:
+                if metric.name not in known:
+                    known[metric.name] = read_of(metric, pre.some(), post.some())
+            yield domain.name, prompt_id, condition, ARROW.join(names), {m.name: known[m.name] for m in wanted}
+
+
+def over_prompts(
+    sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel, progress: Progress | None
+) -> Iterator[Row]:
     """Scores over all prompts of a domain that have an answer from every checkpoint."""
-    across = panel.of_unit("across prompts")
-    between = panel.of_unit("between checkpoints", pooled=True) if panel.pairs else []
+    across, between = panel.of_unit("across prompts"), panel.pooled
     if not across and not between:
         return
+    reading = [m for m in between if m.of_prompt and panel.is_pooled]
+    whole = [m for m in between if m not in reading]
     by_domain: dict[str, list[AnswerSet]] = {}
     for each in sets:
         by_domain.setdefault(each.domain.name, []).append(each)
-    for done, (name, of_domain) in enumerate(sorted(by_domain.items()), 1):
-        domain = of_domain[0].domain
-        checkpoints = sorted({s.checkpoint for s in of_domain})
+    read: dict[tuple[str, str, str], dict[str, dict[str, Read]]] = {}
+    for name, prompt_id, condition, names, told in reads:
+        read.setdefault((name, condition, names), {})[prompt_id] = told
+    for done, (name, domain) in enumerate(sorted(panel.domains.items()), 1):
+        of_domain = by_domain.get(name, [])
+        checkpoints = sorted(panel.checkpoints[name])
+        pairs = [pair for pair in panel.pairs if set(pair) <= set(checkpoints)]
         known: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
         for condition in (c for c in panel.conditions if c not in panel.lean):
             sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in checkpoints}
@@ -479,17 +545,24 @@ def over_prompts(sets: Sequence[AnswerSet], panel: Panel, progress: Progress | N
                     ),
                     *(
                         (ARROW.join(pair), each)
-                        for pair in panel.pairs
-                        if set(pair) <= set(sides)
-                        for each in _pooled(fitting(between, domain), sides, pair, shared, panel)
+                        for pair in pairs
+                        for each in _pooled(fitting(whole, domain), sides, pair, shared, panel)
                     ),
                 ]
-            for checkpoint, (metric, prompt_id, value, n, note) in known[key]:
+            of_reads = (
+                (names, each)
+                for names in map(ARROW.join, pairs)
+                for metric in fitting(reading, domain)
+                for each in pooled_reads(
+                    metric, {p: told[metric.name] for p, told in read.get((name, condition, names), {}).items()}
+                )
+            )
+            for checkpoint, (metric, prompt_id, value, n, note) in chain(known[key], of_reads):
                 yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
         for each in of_domain:
             each.forget()
         if progress:
-            progress("over prompts", done, len(by_domain))
+            progress("over prompts", done, len(panel.domains))
 
 
 def _pooled(
@@ -501,7 +574,7 @@ def _pooled(
 ) -> Iterator[Score]:
     if panel.is_pooled:
         pre, post = ({p: sides[name][p].some() for p in shared} for name in pair)
-        yield from pooled(metrics, pre, post)
+        yield from pooled_answers(metrics, pre, post)
         return
     for metric in metrics:
         yield metric, ALL_PROMPTS, None, len(shared), f"left out above {POOLED:,} outputs"
@@ -633,14 +706,14 @@ class AnswerSet:
         """Places of the answers in the order they are drawn, 8 at most."""
         return draws_of(self.prompt_id, len(self.answers))
 
-    def rows(self, wanted: Iterable[Metric], measured: _Measured) -> Iterator[dict[str, Any]]:
+    def rows(self, wanted: Iterable[Metric], measured: _Measured) -> Iterator[Row]:
         """Scores of the set; `measured` holds what is known of the prompt's sets already."""
-        for metric in fitting(wanted, self.domain, self.condition):
-            # The note says why a condition left nothing, so it belongs to what is known.
-            key = id(self.answers), metric.name, self.note
-            if key not in measured:
-                measured[key] = self._measure(metric)
-            value, se, n, note = measured[key]
+        # The note says why a condition left nothing, so it belongs to what is known.
+        known = measured.setdefault((id(self.answers), self.note), {})
+        for metric in wanted:
+            if metric.name not in known:
+                known[metric.name] = self._measure(metric)
+            value, se, n, note = known[metric.name]
             yield _row(
                 self.checkpoint,
                 self.domain.name,
@@ -709,11 +782,12 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
     domains, conditions = panel.domains, panel.conditions
     sets: list[AnswerSet] = []
     lexicon = Lexicon()
-    parts = frame.partition_by("domain", "prompt_id", "checkpoint", as_dict=True, maintain_order=True)
-    by_prompt = groupby(sorted(parts.items(), key=lambda item: item[0]), key=lambda item: item[0][:2])
+    names = "domain", "prompt_id", "checkpoint"
+    parts = [([part[name][0] for name in names], part) for part in frame.partition_by(names, maintain_order=True)]
+    by_prompt = groupby(sorted(parts, key=lambda part: part[0]), key=lambda part: part[0][:2])
     for (domain_name, prompt_id), of_prompt in by_prompt:
-        domain = domains[str(domain_name)]
-        sides = {str(key[2]): _Side.of(rows, domain, str(prompt_id), lexicon) for key, rows in of_prompt}
+        domain = domains[domain_name]
+        sides = {key[2]: _Side.of(rows, domain, prompt_id, lexicon) for key, rows in of_prompt}
         window = min(_window(side) for side in sides.values()) if MATCHED in conditions else 0
         equal_valid = min(int(side.valid.sum()) for side in sides.values())
         for checkpoint, side in sides.items():
@@ -759,7 +833,7 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                     )
                 if condition == ALL:
                     whole = made[key], kept
-                sets.append(AnswerSet(checkpoint, domain, str(prompt_id), condition, made[key], note))
+                sets.append(AnswerSet(checkpoint, domain, prompt_id, condition, made[key], note))
     return sets
 
 
@@ -841,6 +915,9 @@ class _Side:
         if condition == UNTRUNCATED:
             return kept[self.is_whole[kept]], "", None
         if condition == DEDUPLICATED:
+            # Texts that are equal but for white space have equal words.
+            if len({self.tokens[i].tobytes() for i in kept}) == len(kept):
+                return kept, "", None
             folded = [" ".join(unicodedata.normalize("NFC", self.answers[i]).split()) for i in kept]
             first = dict(reversed(list(zip(folded, kept, strict=True))))
             return np.sort(np.fromiter(first.values(), dtype=np.int64, count=len(first))), "", None

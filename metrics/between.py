@@ -6,7 +6,6 @@ Most of these have no direction: they say that the answers changed, not that the
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,35 +31,31 @@ def together(pre: Answers, post: Answers) -> Answers:
 
 
 Similarities = tuple[float, float, float]
-_known: WeakKeyDictionary[Answers, WeakKeyDictionary[Answers, dict[str, Similarities]]] = WeakKeyDictionary()
 
 
+@lru_cache(maxsize=4)  # the facets' kernels: the metrics of each ask in turn
 def similarities(pre: Answers, post: Answers, kernel: str) -> Similarities:
-    """Mean similarity within pre, within post, and between them; each an unbiased pair mean, nan where it has no pair.
-
-    Kept as long as the answers live: metrics over all prompts ask again for each group of prompts they leave out.
-    """
-    known = _known.setdefault(pre, WeakKeyDictionary()).setdefault(post, {})
-    if kernel not in known:
-        spec = find_metric(kernel)
-        both = together(pre, post)
-        matrix = spec.function(both)
-        assert isinstance(matrix, np.ndarray)
-        first = len(pre)
-        if spec.needs in {"form", "trees"} and both.language:
-            first = sum(tree is not None for tree in both.trees[:first])
-        if spec.facet == "functional" and both.behaviours is not None:
-            first = sum(behaviour is not None for behaviour in both.behaviours[:first])
-        if not 0 < first < len(matrix):
-            raise Undefined(f"no answer of one side {'has a behaviour' if spec.facet == 'functional' else 'parses'}")
-        within = [pair_mean(m)[0] if len(m) > 1 else np.nan for m in (matrix[:first, :first], matrix[first:, first:])]
-        known[kernel] = (*within, float(matrix[:first, first:].mean()))  # type: ignore[assignment]
-    return known[kernel]
+    """Mean similarity within pre, within post, and between them; unbiased pair means, nan where there is no pair."""
+    spec = find_metric(kernel)
+    both = together(pre, post)
+    matrix = spec.function(both)
+    assert isinstance(matrix, np.ndarray)
+    first = len(pre)
+    if spec.needs in {"form", "trees"} and both.language:
+        first = sum(tree is not None for tree in both.trees[:first])
+    if spec.facet == "functional" and both.behaviours is not None:
+        first = sum(behaviour is not None for behaviour in both.behaviours[:first])
+    if not 0 < first < len(matrix):
+        raise Undefined(f"no answer of one side {'has a behaviour' if spec.facet == 'functional' else 'parses'}")
+    of_pre, of_post = (
+        pair_mean(m)[0] if len(m) > 1 else float("nan") for m in (matrix[:first, :first], matrix[first:, first:])
+    )
+    return of_pre, of_post, float(matrix[:first, first:].mean())
 
 
 def cross_similarity(pre: Answers, post: Answers, *, kernel: str) -> float:
     """Mean similarity of an answer of pre and one of post to the same prompt."""
-    return similarities(pre, post, kernel)[2]
+    return similarities(pre, post, kernel=kernel)[2]
 
 
 def displacement(pre: Answers, post: Answers, *, kernel: str) -> float:
@@ -69,43 +64,38 @@ def displacement(pre: Answers, post: Answers, *, kernel: str) -> float:
     ``(s_pre + s_post) / 2 - s_cross``. About 0 for equal checkpoints. It is half a squared maximum mean discrepancy, so
     it also grows when the answers merely become more alike where they were; `relocation` does not.
     """
-    within_pre, within_post, cross = similarities(pre, post, kernel)
+    within_pre, within_post, cross = similarities(pre, post, kernel=kernel)
     return _defined((within_pre + within_post) / 2 - cross)
 
 
-def relocation(pre: Sides, post: Sides, *, kernel: str) -> float:
+def relocation(read: Matrix) -> float:
     """How much less alike answers of two checkpoints are than answers of the more varied one.
 
     ``min(s_pre, s_post) - s_cross``, each averaged over prompts first. 0 or less where the answers of one checkpoint
     lie among those of the other, however narrowly; above 0 where they lie elsewhere.
     """
-    within_pre, within_post, cross = _means(pre, post, kernel)
+    within_pre, within_post, cross = _means(read)
     return _defined(min(within_pre, within_post) - cross)
 
 
-def homogeneity(pre: Sides, post: Sides, *, kernel: str) -> float:
+def homogeneity(read: Matrix) -> float:
     """Similarity between two checkpoints over that within one: mean cross over mean within.
 
     Near 1: their answers cannot be told apart. Each is averaged over prompts first.
     """
-    within_pre, within_post, cross = _means(pre, post, kernel)
+    within_pre, within_post, cross = _means(read)
     within = _defined((within_pre + within_post) / 2)
     if within <= 0:
         raise Undefined("answers of one checkpoint have nothing in common")
     return cross / within
 
 
-def _means(pre: Sides, post: Sides, kernel: str) -> Similarities:
-    found = []
-    for a, b in zip(pre, post, strict=True):
-        try:
-            found.append(similarities(a, b, kernel))
-        except Undefined as reason:
-            undefined = reason
-    if not found:
-        raise undefined
-    known = np.array(found)
-    within_pre, within_post, cross = known[np.isfinite(known).all(axis=1)].mean(axis=0)
+def _means(read: Matrix) -> Similarities:
+    """Means over prompts of the three `similarities`, of those prompts that have all three."""
+    known = read[np.isfinite(read).all(axis=1)]
+    if not len(known):
+        return np.nan, np.nan, np.nan
+    within_pre, within_post, cross = known.mean(axis=0)
     return float(within_pre), float(within_post), float(cross)
 
 
@@ -146,10 +136,10 @@ for _facet in ("lexical", "syntactic", "semantic", "functional"):
         confounds=NO_DIRECTION,
         **_same,
     )
-    _same |= {"unbiased_in_n": False, "pooled": True}
+    _same |= {"unbiased_in_n": False, "pooled": True, "of_prompt": partial(similarities, **_kernel)}
     _register(
         f"{_facet}.relocation",
-        partial(relocation, **_kernel),
+        relocation,
         range=(-1, 1),
         source="docs/metrics.md",
         aliases=(f"{_facet}.move",),
@@ -158,7 +148,7 @@ for _facet in ("lexical", "syntactic", "semantic", "functional"):
     )
     _register(
         f"{_facet}.homogeneity",
-        partial(homogeneity, **_kernel),
+        homogeneity,
         range=(0, float("inf")),
         source="Jiang et al. 2025, arXiv:2510.22954 (Artificial Hivemind), in the facet's kernel",
         aliases=(f"{_facet}.inter_checkpoint_homogeneity",),
@@ -289,6 +279,15 @@ def openers(answers: Answers) -> Sequences:
     return Sequences([[" ".join([words[code] for code in codes[:3].tolist()]).lower()] for codes in tokens])
 
 
+@lru_cache(maxsize=16)
+def _exchanges(small: int, both: int) -> Matrix:
+    """Which of so many answers are those of the smaller side, in each of 64 random exchanges: rows of 0 and 1."""
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([small, both])))
+    member = np.zeros((PERMUTATIONS, both))
+    np.put_along_axis(member, np.argsort(rng.random(member.shape), axis=1)[:, :small], 1, axis=1)
+    return member
+
+
 def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], Sequences], order: int) -> float:
     both = together(pre, post)
     ids, owners, counts = view(both).entries(order)
@@ -296,13 +295,8 @@ def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], 
         raise Undefined(f"no answer of one side has {order} words")
     # Which answers are exchanged must not depend on their order, nor on which side is called pre.
     ranks = np.argsort(np.argsort(np.array([digest(text) for text in both.read]), kind="stable"))
-    small = min(len(pre), len(post))
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([small, len(both)])))
-    chosen = np.argsort(rng.random((PERMUTATIONS, len(both))), axis=1)[:, :small]
-    member = np.zeros((PERMUTATIONS + 1, len(both)))
-    np.put_along_axis(member[1:], chosen, 1, axis=1)
-    member[1:] = member[1:][:, ranks]
-    member[0, : len(pre)] = 1
+    actual = (np.arange(len(both)) < len(pre)).astype(float)
+    member = np.vstack([actual, _exchanges(min(len(pre), len(post)), len(both))[:, ranks]])
     width = int(ids.max()) + 1
     total = np.bincount(ids, weights=counts, minlength=width)
     per_answer: Any

@@ -2,16 +2,18 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
-from diversity import blocks, compare, read_scores, score, scoring, streaming
+from diversity import blocks, compare, processes, read_scores, score, scoring, streaming
 from diversity.errors import InputError
 from diversity.stats import pair_mean
 from diversity.tables import read_samples
+from diversity.views import Undefined
 
 WORDS = ["a", "cat", "dog", "sat", "ran", "by", "on", "under", "blue", "red", "old", "new", "house", "tree", "often"]
 PAIR = ("one", "two")
@@ -125,6 +127,36 @@ def test_a_metric_of_the_running_script_reaches_the_workers(monkeypatch):
     assert one["value"].is_not_null().any()
 
 
+def test_a_pooled_metric_of_the_running_script_is_given_answers_or_what_it_reads_of_each_prompt(monkeypatch):
+    from diversity import registry
+
+    def shared(pre, post):
+        if "p03" in pre.prompt:
+            raise Undefined("not this one")
+        return len(set(pre.texts) & set(post.texts)), len(pre)
+
+    def failing(pre, post):
+        return [float(pre.texts[0]), post]
+
+    monkeypatch.setattr(registry, "_metrics", dict(registry.metrics()))
+    details = {"facet": "lexical", "higher_is": "neither", "range": (0, 99), "source": "ours"}
+    details |= {"unit": "between checkpoints", "pooled": True}
+    registry.metric(name="of_answers", **details)(lambda pre, post: sum(map(len, pre)) + len(set(post)))
+    registry.metric(name="of_reads", of_prompt=shared, **details)(lambda read: read[:, 1].sum() / read.shape[1])
+    registry.metric(name="fails", of_prompt=failing, **details)(lambda read: read.sum())
+    options = {"metrics": ["of_answers", "of_reads", "fails"], "conditions": ["all"], "pairs": [PAIR], "workers": 1}
+    table = _table(prompts=4).with_columns(prompt=pl.col("prompt_id"))
+    with pytest.warns(UserWarning, match="metric 'fails' failed"):
+        one = score(table, **options).frame
+    monkeypatch.setattr(blocks, "BLOCK", 20)
+    monkeypatch.setattr(blocks, "FEW", 1)
+    with pytest.warns(UserWarning, match="metric 'fails' failed"):
+        assert score(table, **options).frame.equals(one)
+    found = {(m, p): v for m, p, v in one.filter(domain="story").select("metric", "prompt_id", "value").iter_rows()}
+    assert (found["of_answers", "*"], found["of_reads", "*"], found["fails", "*"]) == (4 * 5 + 4, 3 * 5 / 2, None)
+    assert sorted(v for (m, p), v in found.items() if m == "of_reads" and p != "*") == [5, 5, 5, 7.5]
+
+
 def test_a_prompt_is_never_cut():
     keys = pl.DataFrame({"domain": ["d"] * 9000, "prompt_id": ["a"] * 5000 + ["b"] * 10 + ["c"] * 3990})
     assert blocks.boundaries(keys)["block"].to_list() == [0, 4, 4]
@@ -196,35 +228,65 @@ def test_prompts_that_a_domain_learned_since_have_a_say(monkeypatch):
     assert calls
 
 
-def _dies_once(frame, mark, *rest):
-    if not Path(mark).exists() and frame["prompt_id"][0] == "p04":
-        Path(mark).touch()
+def _dies(frame, mark, run, *rest):
+    """Measure a block, or kill the process once (with a mark), or always; never that of the run."""
+    if os.getpid() != run and not (mark and Path(mark).exists()):
+        if mark:
+            Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return blocks.measure_block(frame, *rest)
 
 
-def _dies(frame, *rest):
-    del frame, rest
-    os.kill(os.getpid(), signal.SIGKILL)
+def _dying(monkeypatch, mark=None):
+    submit = blocks.Processes.submit
+    monkeypatch.setattr(
+        blocks.Processes,
+        "submit",
+        lambda self, _, frame, *rest: submit(self, _dies, frame, mark, os.getpid(), *rest),
+    )
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_killed_worker_loses_nothing(whole, names, tmp_path, monkeypatch):
-    mark, submit = str(tmp_path / "mark"), blocks.Processes.submit
-    monkeypatch.setattr(
-        blocks.Processes, "submit", lambda self, _, frame, *rest: submit(self, _dies_once, frame, mark, *rest)
-    )
+    mark = tmp_path / "mark"
+    _dying(monkeypatch, mark)
     assert score(_table(), metrics=names, pairs=[PAIR], workers=2).frame.equals(whole.frame)
-    assert Path(mark).exists()
+    assert mark.exists()
 
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_worker_that_dies_every_time_is_an_error_that_names_the_prompts(monkeypatch):
     monkeypatch.setattr(blocks, "RETRIES", 0)
-    submit = blocks.Processes.submit
-    monkeypatch.setattr(blocks.Processes, "submit", lambda self, _, *rest: submit(self, _dies, *rest))
+    _dying(monkeypatch)
     with pytest.raises(InputError, match=r"worker died 1 times at the prompts brainstorm/p00 to brainstorm/p03"):
         score(_table(), metrics=["words"], workers=2)
+
+
+def _waits_for(path):
+    for _ in range(600):
+        if path.exists():
+            return os.getpid()
+        time.sleep(0.1)
+    return None
+
+
+def test_a_process_that_would_wait_does_what_no_other_has_begun(tmp_path, monkeypatch):
+    samples, mark = tmp_path / "samples.jsonl", tmp_path / "mark"
+    monkeypatch.setattr(processes, "processors", lambda: 2)
+    samples.write_text(" " * 1000)
+    processes.expect([str(samples)])
+    assert processes.expected() is None
+    samples.write_text(" " * processes.BYTES)
+    processes.expect([str(samples), "not/there"])
+    engine = blocks.engine_for(None, 3, helps=True)
+    try:
+        # The one other process waits for what only this one can do.
+        waiting, touching = engine.submit(_waits_for, mark), engine.submit(mark.touch)
+        assert engine.result(waiting) not in (None, os.getpid())
+        assert engine.result(touching) is None
+    finally:
+        engine.close()
+    assert processes.expected() is None
 
 
 @pytest.mark.usefixtures("small_blocks")

@@ -13,8 +13,7 @@ def behaving(*labels):
 
 
 def value(name, pre, post):
-    metric = find_metric(name)
-    return metric.function([pre], [post]) if metric.pooled else metric.function(pre, post)
+    return find_metric(name).between(pre, post)
 
 
 PRE, POST = ("a", "a", "b"), ("a", "c", "c")
@@ -37,8 +36,9 @@ def test_pooled_measures_average_the_similarities_over_prompts_first():
     pre = [behaving(*PRE), behaving("a", "a", "a")]
     post = [behaving(*POST), behaving("b", "b")]
     # within: (1/3 + 1) / 2 on both sides; cross: (2/9 + 0) / 2
-    assert between.relocation(pre, post, kernel="functional.similarity") == pytest.approx(2 / 3 - 1 / 9, abs=1e-12)
-    assert between.homogeneity(pre, post, kernel="functional.similarity") == pytest.approx(1 / 6, abs=1e-12)
+    read = np.array(list(map(find_metric("functional.relocation").of_prompt, pre, post)))
+    assert between.relocation(read) == pytest.approx(2 / 3 - 1 / 9, abs=1e-12)
+    assert between.homogeneity(read) == pytest.approx(1 / 6, abs=1e-12)
 
 
 def test_relocation_takes_the_more_varied_side_and_displacement_the_mean_of_both():
@@ -50,7 +50,8 @@ def test_relocation_takes_the_more_varied_side_and_displacement_the_mean_of_both
 
 def test_one_answer_has_no_similarity_within_and_is_left_out_of_the_mean():
     pre, post = [behaving(*PRE), behaving("a")], [behaving(*POST), behaving("a", "a")]
-    assert between.relocation(pre, post, kernel="functional.similarity") == pytest.approx(1 / 9, abs=1e-12)
+    read = np.array(list(map(find_metric("functional.relocation").of_prompt, pre, post)))
+    assert between.relocation(read) == pytest.approx(1 / 9, abs=1e-12)
     with pytest.raises(Undefined, match="fewer than 2"):
         value("functional.displacement", behaving("a"), behaving("a", "a"))
     assert value("functional.cross_similarity", behaving("a"), behaving("a", "b")) == 1 / 2

@@ -64,7 +64,7 @@ def measured(metric, *sides):
     if min(map(len, sides)) < metric.min_n:
         return None
     try:
-        found = metric.function(*([[side] for side in sides] if metric.pooled else sides))
+        found = (metric.between if len(sides) == 2 else metric.function)(*sides)
     except Undefined:
         return None
     if isinstance(found, np.ndarray):

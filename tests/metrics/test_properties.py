@@ -77,9 +77,8 @@ def answers(texts, language=None, marks=None):
 
 def value(metric, *given_answers):
     """Value of a metric of one set of answers, or of two where it is one between checkpoints."""
-    sides = [[each] for each in given_answers] if metric.pooled else given_answers
     try:
-        result = metric.function(*sides)
+        result = (metric.between if metric in BETWEEN else metric.function)(*given_answers)
     except Undefined:
         return None
     found = pair_mean(result)[0] if isinstance(result, np.ndarray) else float(result)
