@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 from diversity.corpus import digest
 from diversity.registry import find_metric, metric
@@ -305,6 +304,8 @@ def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], 
         per_answer = np.zeros((len(both), width))
         per_answer[cells.owners, cells.ids] = cells.counts
     else:
+        from scipy.sparse import csr_matrix
+
         per_answer = csr_matrix((cells.counts, (cells.owners, cells.ids)), shape=(len(both), width))
     found: list[float] = []
     for rows in np.array_split(member, 1 + width // 4096):  # a few at a time where there are many n-grams
