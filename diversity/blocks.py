@@ -208,7 +208,7 @@ class _Work:
 
 
 def _started(frame: pl.DataFrame, panel: Panel, semantics: Semantics, engine: Engine, kept: Cache) -> _Work:
-    work = _Work(frame, key_of(*_content(frame)))
+    work = _Work(frame, key_of(*_content(frame)) if kept.is_used else b"")
     content = kept.get([work.key]).get(work.key)
     if content is not None:
         work.known = Block.from_bytes(content)
@@ -227,7 +227,8 @@ def _finished(ahead: deque[_Work], engine: Engine, kept: Cache) -> Block:
     while work.known is None:
         try:
             work.known = engine.result(work.future)
-            kept.put({work.key: work.known.to_bytes()})
+            if kept.is_used:
+                kept.put({work.key: work.known.to_bytes()})
         except engine.lost as error:
             work.tries += 1
             if work.tries > RETRIES:
