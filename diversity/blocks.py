@@ -214,7 +214,7 @@ def _started(frame: pl.DataFrame, panel: Panel, semantics: Semantics, engine: En
         work.known = Block.from_bytes(content)
     else:
         readings = Readings()
-        if panel.needs_vectors:
+        if panel.needs_vectors and semantics.embedder is not None:
             readings = semantics.read(answer_sets(frame, panel, readings.encode))
         work.task = frame, panel, readings, semantics.calibration
         work.future = engine.submit(measure_block, *work.task)

@@ -153,8 +153,7 @@ def looked_at(sides: Sequence[Answers], places: Sequence[int], count: int) -> En
     for at, earlier in enumerate(_repeats(lexical, first)):
         if earlier is not None:
             entry["repeats"][places[at]] = places[earlier]
-    words = both.words.mapped(str.lower)
-    entry["phrases"], entry["openings"] = _phrases(words, first), _openings(words.items, first)
+    entry["phrases"], entry["openings"] = _phrases(both.lowered, first), _openings(both.lowered, first)
     entry |= _map(both, places, count) | _forms(both, places, count)
     if both.behaviours is not None:
         # A hash says nothing to a reader; the groups of the functional facet say the same.
@@ -199,9 +198,15 @@ def linked(similarity: NDArray[np.float64]) -> Labels:
     n = len(similarity)
     if n < 2:
         return [0] * n
+    pairs = similarity[np.triu_indices(n, 1)]
+    # Most prompts are plain: to load scipy takes longer than to look at a hundred of them.
+    if pairs.max() < SAME - 1e-9:
+        return list(range(n))
+    if pairs.min() >= SAME:
+        return [0] * n
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    distances = 1 - similarity[np.triu_indices(n, 1)]
+    distances = 1 - pairs
     # The mean of many similarities of exactly 0.5 may miss it by rounding.
     found = fcluster(linkage(distances.clip(0), "average"), 1 - SAME + 1e-9, "distance").tolist()
     order = {label: rank for rank, (label, _) in enumerate(Counter(found).most_common())}
@@ -224,17 +229,16 @@ def _phrases(words: Sequences, first: int) -> list[list[Any]]:
     """Runs of words that several outputs share, the most shared first; none lies inside a longer one as frequent."""
     sizes = first, len(words.lengths) - first
     least = [max(3, math.ceil(size / 4)) for size in sizes]
-    tokens, vocabulary = words.grams(1).ids, words.vocabulary
     kept: list[tuple[tuple[str, ...], tuple[int, int]]] = []
     covered: dict[tuple[str, ...], int] = {}  # every part of a kept phrase, and how many outputs have that phrase
     for order in range(LONGEST_PHRASE, SHORTEST_PHRASE - 1, -1):
         grams, cells = words.grams(order), words.cells(order)
         is_pre = cells.owners < first
-        pre, post = (np.bincount(cells.ids[own], minlength=grams.distinct) for own in (is_pre, ~is_pre))
+        pre, post = (np.bincount(cells.ids[own], minlength=grams.repeated) for own in (is_pre, ~is_pre))
         shared = np.flatnonzero((pre >= least[0]) | (post >= least[1]))
-        starts = grams.sorted_starts[np.searchsorted(grams.sorted_ids, shared)]
+        starts = grams.starts[np.searchsorted(grams.ids, shared)]
         for at in np.argsort(starts, kind="stable"):
-            gram = tuple(vocabulary[token] for token in tokens[starts[at] : starts[at] + order])
+            gram = tuple(words.run(starts[at], order))
             held = int(pre[shared[at]]), int(post[shared[at]])
             # Signs alone say nothing, and a phrase inside a longer one adds nothing unless more outputs have it.
             if sum(word[0].isalnum() for word in gram) < SHORTEST_PHRASE:
@@ -269,15 +273,18 @@ def _overlap(gram: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return any(_inside(gram[i : i + half], other) for i in range(len(gram) - half + 1))
 
 
-def _openings(words: Sequence[Sequence[str]], first: int) -> list[list[Any]]:
+def _openings(words: Sequences, first: int) -> list[list[Any]]:
     """The longest first words that three or more outputs share, each output counted once."""
-    left = set(range(len(words)))
+    lengths = words.lengths
+    sizes = zip((np.cumsum(lengths) - lengths).tolist(), np.minimum(lengths, LONGEST_PHRASE).tolist(), strict=True)
+    begun = [tuple(words.run(start, size)) for start, size in sizes]
+    left = set(range(len(begun)))
     found: list[list[Any]] = []
     for order in range(LONGEST_PHRASE, 1, -1):
         holders: dict[tuple[str, ...], list[int]] = {}
         for i in sorted(left):
-            if len(words[i]) >= order:
-                holders.setdefault(tuple(words[i][:order]), []).append(i)
+            if len(begun[i]) >= order:
+                holders.setdefault(begun[i][:order], []).append(i)
         for opening, own in holders.items():
             if len(own) >= 3:
                 pre = sum(i < first for i in own)

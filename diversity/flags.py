@@ -6,7 +6,6 @@ import re
 import zlib
 from collections import Counter
 from functools import lru_cache
-from itertools import chain, repeat
 
 # The chain of thought of reasoning models. Some templates open the tag in the prompt, so that only its end is seen.
 THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|thoughts|reasoning|scratchpad|reflection)>", re.IGNORECASE)
@@ -20,6 +19,8 @@ OTHER_TURN = re.compile(
     rf"^(?:\*\*)?(?:#{{2,4}} ?)?{_OTHERS}(?:\*\*)?[ \t]*:|^### (?:Instruction|Response):|{MARKS}|\[/?INST\]",
     re.MULTILINE,
 )
+# One of these is in whatever OTHER_TURN finds; few answers have any, and no line need be looked at without.
+_TELLING = ("<", "###", "INST]", "User", "USER", "Human", "HUMAN", "Assistant", "ASSISTANT")
 
 
 # Validity, flags and quality of one answer ask the same of it, one after the other; few are kept, as one may be large.
@@ -53,7 +54,7 @@ def without_thought(output: str) -> tuple[str, bool]:
 def own_turn(output: str) -> tuple[str, bool]:
     """Return what an output says before it goes on as somebody else ("User:"), and whether it did."""
     text = OWN_TURN.sub("", output, count=1)
-    found = OTHER_TURN.search(text)
+    found = OTHER_TURN.search(text) if any(sign in text for sign in _TELLING) else None
     if not found:
         return text, False
     # A bare end mark is the end of the answer and no other turn.
@@ -61,12 +62,16 @@ def own_turn(output: str) -> tuple[str, bool]:
     return text[: found.start()].rstrip(), leaks
 
 
+_MARKS = bytes(c for c in range(128) if not (chr(c).isalpha() or chr(c).isspace()))
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
+
+
 @_once
 def letters_and_spaces(text: str) -> int:
     """Count the letters and white space of a text."""
-    words = text.split()
-    marks = sum(len(w) - sum(map(str.isalpha, w)) for w in words if not w.isalpha())
-    return len(text) - marks
+    plain = text.encode("ascii", "ignore")
+    beyond = "".join(_BEYOND_ASCII.findall(text)) if len(plain) < len(text) else ""
+    return len(plain.translate(None, _MARKS)) + sum(c.isalpha() or c.isspace() for c in beyond)
 
 
 @_once
@@ -99,10 +104,11 @@ COMMON = {
     "tr": "ve bir bu için ile da de çok ne gibi daha olarak olan var sonra kadar ama en her",
     "id": "yang dan di dengan untuk ini itu dari pada tidak adalah dalam akan ke juga saya ada bisa oleh",
 }
-_LANGUAGES = {
-    word: [name for name in COMMON if word in COMMON[name].split()] for word in " ".join(COMMON.values()).split()
-}
+_COMMON = {name: frozenset(words.split()) for name, words in COMMON.items()}
+_ELSEWHERE = {name: frozenset().union(*(own for other, own in _COMMON.items() if other != name)) for name in _COMMON}
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_PLAIN_WORD = re.compile(r"[a-z]+(?:'[a-z]+)*")  # the same in a text of ASCII, and faster
+_FAR = re.compile(r"[^\x00-\u024f]+")  # beyond the Latin script
 FEWEST_WORDS = 12  # below it a title, a name or a number decides
 
 
@@ -119,14 +125,18 @@ def is_foreign(text: str, language: str) -> bool:
     text : str
     language : one of en, es, fr, de, it, pt, nl, pl, tr, id
     """
-    if not text.isascii():
-        letters = [c for c in text[:20_000] if c.isalpha()]
-        if len(letters) >= 8 and sum(ord(c) >= 0x250 for c in letters) > 0.5 * len(letters):
+    text = text[:20_000]
+    if text.isascii():
+        words = _PLAIN_WORD.findall(text.lower())
+    else:
+        far = sum(map(str.isalpha, "".join(_FAR.findall(text))))
+        if far and far > 0.5 * (letters := sum(map(str.isalpha, text))) and letters >= 8:
             return True
-    words = [w.lower() for w in _WORD.findall(text[:20_000])]
+        words = [w.lower() for w in _WORD.findall(text)]
     if len(words) < FEWEST_WORDS:
         return False
-    found = Counter(chain.from_iterable(map(_LANGUAGES.get, words, repeat(()))))
-    shares = {name: found[name] / len(words) for name in COMMON}
-    own = shares.pop(language)
-    return max(shares.values()) >= max(0.15, 3 * own)
+    least = max(0.15, 3 * (sum(map(_COMMON[language].__contains__, words)) / len(words)))
+    if sum(map(_ELSEWHERE[language].__contains__, words)) / len(words) < least:
+        return False  # then the words of one of these languages are too few as well
+    others = (common for name, common in _COMMON.items() if name != language)
+    return any(sum(map(common.__contains__, words)) / len(words) >= least for common in others)

@@ -234,8 +234,9 @@ def _load() -> None:
     except BaseException:
         _loaded.clear()
         raise
+    found = entry_points()
     for room in ROOMS:
-        for entry in entry_points(group=room):
+        for entry in found.select(group=room):
             _plug_in(entry)
 
 
@@ -322,6 +323,8 @@ def domains() -> dict[str, Domain]:
 
 def find_metric(name: str) -> Metric:
     """Return a metric by name or alias; raises `UnknownName` with the nearest name."""
+    if name in _metrics:  # a process that measures a few metrics need not load them all
+        return _metrics[name]
     known = metrics()
     if name in known:
         return known[name]

@@ -7,10 +7,10 @@ import sys
 import unicodedata
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import chain, islice
+from functools import cached_property, lru_cache, partial
+from itertools import chain, islice, pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -36,9 +36,10 @@ FUNCTION_WORDS = frozenset(
     ).split()
 )
 Seen = TypeVar("Seen")
+Number = TypeVar("Number", bound=np.generic)
 Encode = Callable[[Sequence[str]], NDArray[np.float64]]
 Integers = NDArray[np.int64]
-Codes = NDArray[np.int32]
+Codes = NDArray[np.signedinteger[Any]]
 Matrix = NDArray[np.float64]
 BLOCK = 1 << 22  # entries of a dense table made at once
 KEPT = 1024  # answers up to which the overlaps of all pairs are kept
@@ -64,6 +65,7 @@ class Words:
 
     def __init__(self) -> None:
         self.plain = re.compile(r"\w+|[^\w\s]")
+        self.unmarked = bytes(c for c in range(128) if re.fullmatch(r"\w|\s", chr(c)))
         # Text on which both patterns agree: Latin, Greek, Cyrillic, typographic signs, emoji in one piece.
         self.simple = re.compile(
             "[\x00-\xac\xae-\u02ff\u0370-\u0482\u048a-\u0590\u2010-\u2027\u2030-\u205f\u20a0-\u20cf\u2190-\u2bff"
@@ -84,13 +86,30 @@ class Words:
     def _for(self, text: str) -> re.Pattern[str]:
         return self.plain if text.isascii() or self.simple.fullmatch(text) else self.unicode
 
-    def findall(self, text: str, start: int = 0) -> list[str]:
-        """All tokens of a text from a place on."""
-        return self._for(text).findall(text, start)
+    def findall(self, text: str) -> list[str]:
+        """All tokens of a text."""
+        if not text.isascii():
+            return self._for(text).findall(text)
+        # Few signs occur in a text: set apart by blanks they are found in a third of the time.
+        for sign in set(text.encode().translate(None, self.unmarked)):
+            text = text.replace(chr(sign), f" {chr(sign)} ")
+        return text.split()
 
-    def finditer(self, text: str) -> Iterator[re.Match[str]]:
-        """All tokens of a text, with their places."""
-        return self._for(text).finditer(text)
+    def end(self, text: str, count: int) -> int:
+        """Where the first so many tokens of a text end."""
+        pattern = self._for(text)
+        # What the plain pattern leaves out is white space, so that one match reads them all.
+        last = (
+            _plain_tokens(count).match(text)
+            if pattern is self.plain
+            else next(islice(pattern.finditer(text), count - 1, count), None)
+        )
+        return last.end() if last else len(text)
+
+
+@lru_cache(maxsize=512)
+def _plain_tokens(count: int) -> re.Pattern[str]:
+    return re.compile(rf"(?:\s*+(?:\w++|[^\w\s])){{{count}}}+")
 
 
 def _category(name: str) -> str:
@@ -131,39 +150,38 @@ def _tokens_13a(text: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Grams:
-    """All n-grams of one order in a set of answers, as integers.
+    """The n-grams of one order in a set of answers.
 
-    `ids`, `owners` and `starts` have one entry an n-gram, in reading order: which n-gram it is (0 to
-    distinct - 1), in which answer, and at which word of the answers laid end to end. No n-gram crosses from
-    one answer into the next. `sorted_starts` holds the starts by n-gram, and in reading order within one;
-    `sorted_ids` the n-gram at each of them. `places` holds the n-gram that starts at each word, where one does.
+    Most occur once, and of those nothing but their number is kept. `total` counts all occurrences, `repeated` the
+    different n-grams that occur twice or more often. Of the latter, `ids` and `starts` have one entry for each
+    occurrence, by n-gram, then in reading order: which n-gram it is (0 to repeated - 1), and at which token of the
+    answers laid end to end it begins. No n-gram crosses from one answer into the next.
     """
 
     ids: Integers
-    owners: Integers
     starts: Integers
-    distinct: int
-    sorted_starts: Integers
-    sorted_ids: Integers
-    places: Integers
+    total: int
+    repeated: int
 
     @property
-    def counts(self) -> Integers:
-        """How often each n-gram occurs, all answers pooled."""
-        return np.bincount(self.sorted_ids, minlength=self.distinct)
+    def distinct(self) -> int:
+        """How many different n-grams there are."""
+        return self.total - len(self.ids) + self.repeated
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """How often each answer has each of its n-grams: one entry for each pair that occurs, by n-gram, then answer.
+    """How often each answer has each n-gram that occurs twice or more often, in one answer or in several.
 
-    `first` is the entry at which each n-gram begins.
+    `ids`, `owners` and `counts` have one entry for each answer and n-gram it has, by n-gram, then answer; `first` is
+    the entry at which each n-gram begins. `single` counts, for each answer, its n-grams that occur nowhere else.
     """
 
     ids: Integers
     owners: Integers
     counts: Integers
     first: Integers
+    single: Integers
 
     @property
     def holders(self) -> Integers:
@@ -178,7 +196,6 @@ class Lexicon:
         self._numbers: defaultdict[str, int] = defaultdict()
         self._numbers.default_factory = self._numbers.__len__
         self._words: list[str] = []
-        self._first = np.empty(0, dtype=np.int64)
         self._renamed: dict[Callable[[str], str | None], tuple[Codes, Lexicon]] = {}
         self._told: dict[Callable[[str], Sequence[int]], Integers] = {}
 
@@ -196,17 +213,6 @@ class Lexicon:
         if len(self._words) < len(self._numbers):
             self._words.extend(islice(self._numbers, len(self._words), None))
         return self._words
-
-    def by_appearance(self, codes: Codes) -> tuple[Integers, Codes]:
-        """Number words anew from 0 as they first appear; returns those numbers, and the word of each."""
-        if len(self._first) < len(self._numbers):
-            self._first = np.empty(2 * len(self._numbers), dtype=np.int64)
-        places = np.arange(len(codes))
-        # Of entries set more than once the last remains, which is the first place.
-        self._first[codes[::-1]] = places[::-1]
-        first = self._first[codes]
-        appears = first == places
-        return (np.cumsum(appears) - 1)[first], codes[appears]
 
     def renamed(self, rename: Callable[[str], str | None]) -> tuple[Codes, Lexicon]:
         """Return the number of each word's new name among the new names; -1 where it has none."""
@@ -227,168 +233,201 @@ class Lexicon:
         return self._told[tell]
 
 
-class Sequences:
-    """Token sequences of n answers, their n-grams as integers.
+class Batch:
+    """Token sequences of the answers of several sets, such as prompts, whose n-grams are found together.
+
+    No n-gram is looked for in another set: what is found of a set is the same as if it stood alone. The sets of a batch
+    share numpy's cost of a call, which is most of the cost of a few answers.
 
     Parameters
     ----------
-    items : sequence of n sequences of str
-        The tokens of each answer. A plain string is the sequence of its characters.
+    codes : array
+        A number for each token, not negative, equal for equal tokens, all sets laid end to end.
+    lengths : array
+        The number of tokens of each answer of each set.
+    answers : sequence of int
+        The number of answers of each set.
+    alphabet : Lexicon or callable
+        Gives the token that a number stands for.
     """
 
-    def __init__(self, items: Sequence[Sequence[str]]) -> None:
-        self.lengths: Integers = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
-        self._given: Sequence[Sequence[str]] = items
-        self._coded: tuple[Codes, Lexicon] | None = None
-        self._grams: dict[int, Grams] = {}
-        self._cells: dict[int, Cells] = {}
+    def __init__(
+        self, codes: Codes, lengths: Integers, answers: Sequence[int], alphabet: Lexicon | Callable[[int], str]
+    ) -> None:
+        self.codes = codes
+        self.lengths = lengths
+        self.alphabet = alphabet
+        self.begins: Integers = np.cumsum([0, *answers])  # the first answer of each set
+        self.places: Integers = np.cumsum(np.append(0, lengths))[self.begins]  # the first token of each set
+        self.answers = [slice(*ends) for ends in pairwise(self.begins.tolist())]
+        self.tokens = [slice(*ends) for ends in pairwise(self.places.tolist())]
+        self._grams: dict[int, tuple[Grams, list[Grams]]] = {}
+        self._cells: dict[int, tuple[Cells, list[Cells]]] = {}
         self._shared: dict[tuple[int, bool], Matrix] = {}
         self._overlaps: dict[tuple[int, bool], tuple[Matrix, NDArray[np.bool_]]] = {}
         self._matches: dict[int, Integers] = {}
-        self._frequencies: dict[int, tuple[Integers, Integers]] = {}
-        # Sequences among which these are, and their places: what any two have in common is known there.
-        self.among: tuple[Callable[[], Sequences], Integers] | None = None
+        self._sums: dict[Callable[[str], Sequence[int]], Integers] = {}
+        self._measured: dict[tuple[Any, ...], Matrix] = {}
 
     @classmethod
-    def of_numbers(cls, numbers: Integers, lengths: Integers) -> Sequences:
-        """Return sequences of tokens that are numbers already, from 0 and laid end to end."""
-        made = cls([])
-        made.lengths = lengths
-        made._numbered = numbers, lambda: list(map(str, range(int(numbers.max(initial=-1)) + 1)))
-        return made
-
-    @classmethod
-    def of_codes(cls, codes: Codes, lengths: Integers, lexicon: Lexicon) -> Sequences:
-        """Return sequences of words by their numbers in a lexicon, laid end to end."""
-        made = cls([])
-        made.lengths = lengths
-        made._coded = codes, lexicon
-        return made
-
-    def mapped(self, rename: Callable[[str], str | None]) -> Sequences:
-        """Return the sequences with every token renamed; one renamed to None is left out."""
-        codes, lexicon = self._codes()
-        table, names = lexicon.renamed(rename)
-        moved = table[codes]
-        kept = moved >= 0
-        if kept.all():
-            return Sequences.of_codes(moved, self.lengths, names)
-        lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
-        return Sequences.of_codes(moved[kept], lengths, names)
-
-    def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
-        """Add up what a function says of each word, over the words of each answer; one row an answer."""
-        codes, lexicon = self._codes()
-        if not len(codes):
-            return np.zeros((len(self.lengths), len(tell(" "))), dtype=np.int64)
-        running = np.vstack([np.zeros_like(lexicon.told(tell)[:1]), np.cumsum(lexicon.told(tell)[codes], axis=0)])
-        ends = np.cumsum(self.lengths)
-        sums: Integers = running[ends] - running[ends - self.lengths]
-        return sums
-
-    def _codes(self) -> tuple[Codes, Lexicon]:
-        if self._coded is None:
-            lexicon = Lexicon()
-            self._coded = lexicon.codes(list(chain.from_iterable(self._given))), lexicon
-        return self._coded
-
-    @cached_property
-    def _numbered(self) -> tuple[Integers, Callable[[], list[str]]]:
-        """All tokens as numbers, and what gives the token that each number stands for."""
-        items = self._given
+    def of(cls, items: Sequence[Sequence[str]]) -> Batch:
+        """Return one set of sequences of tokens; a plain string is the sequence of its characters."""
+        lengths = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
         if items and all(isinstance(item, str) for item in items):
-            points = np.frombuffer("".join(items).encode("utf-32-le", "surrogatepass"), dtype="<u4")  # type: ignore[arg-type]
-            distinct, ids = np.unique(points, return_inverse=True)
-            return ids.astype(np.int64), lambda: list(map(chr, distinct.tolist()))
-        codes, lexicon = self._codes()
-        ids, which = lexicon.by_appearance(codes)
-        return ids, lambda: [lexicon.words[code] for code in which.tolist()]
+            text = "".join(items).encode("utf-32-le", "surrogatepass")  # type: ignore[arg-type]
+            return cls(np.frombuffer(text, dtype="<u4").astype(np.int32), lengths, [len(items)], chr)
+        lexicon = Lexicon()
+        return cls(lexicon.codes(list(chain.from_iterable(items))), lengths, [len(items)], lexicon)
 
-    @property
-    def ids(self) -> Integers:
-        """All tokens laid end to end as numbers from 0."""
-        return self._numbered[0]
+    @classmethod
+    def of_words(cls, sets: Sequence[Sequence[Codes]], lexicon: Lexicon) -> Batch:
+        """Return sets of answers, given by the numbers of their words in a lexicon."""
+        laid_out = list(chain.from_iterable(sets))
+        lengths = np.fromiter(map(len, laid_out), dtype=np.int64, count=len(laid_out))
+        codes = np.concatenate(laid_out) if laid_out else np.empty(0, dtype=np.int32)
+        return cls(codes, lengths, list(map(len, sets)), lexicon)
 
-    @cached_property
-    def vocabulary(self) -> list[str]:
-        """The token that each number of `ids` stands for."""
-        return self._numbered[1]()
-
-    @cached_property
-    def items(self) -> Sequence[Sequence[str]]:
-        """The tokens of each answer."""
-        if len(self._given):
-            return self._given
-        vocabulary = self.vocabulary
-        tokens = [vocabulary[i] for i in self.ids.tolist()]
-        ends = np.cumsum(self.lengths)
-        return [tokens[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
+    def __getitem__(self, place: int) -> Sequences:
+        return Sequences(self, place)
 
     @cached_property
     def owners(self) -> Integers:
-        """The answer that each token belongs to, all answers laid end to end."""
+        """The answer that each token belongs to, counted through all sets."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
     @cached_property
-    def left(self) -> Integers:
-        """How many tokens of its answer are left at each token, itself included."""
-        return np.repeat(np.cumsum(self.lengths), self.lengths) - np.arange(int(self.lengths.sum()))
+    def set_of(self) -> Integers:
+        """The set that each answer belongs to."""
+        return np.repeat(np.arange(len(self.begins) - 1), np.diff(self.begins))
 
-    def grams(self, order: int) -> Grams:
-        """N-grams as integers; see `Grams`."""
+    @cached_property
+    def keys(self) -> Integers:
+        """A number for each token, equal for tokens that are equal and of one set; those of a later set are higher."""
+        if len(self.begins) == 2:
+            return self.codes.astype(np.int64)
+        span = int(self.codes.max(initial=0)) + 1
+        return self.codes + np.repeat(np.arange(len(self.begins) - 1) * span, np.diff(self.places))
+
+    @cached_property
+    def _in_order(self) -> tuple[Integers, Integers]:
+        return _in_order(self.keys)
+
+    @cached_property
+    def numbered(self) -> tuple[Integers, Integers, Integers]:
+        """Each token as a number, on from set to set; the code of each number; the first number of each set."""
+        order, keys = self._in_order
+        new = _changes(keys)[:-1]
+        in_order = np.cumsum(new) - 1
+        ids = np.empty_like(in_order)
+        ids[order] = in_order
+        return ids, self.codes[order[new]], np.append(in_order, new.sum())[self.places]
+
+    def _by_set(self, answers: Integers) -> list[int]:
+        """Where the entries of each set begin and end, from the answer of each; they lie set after set."""
+        if len(self.begins) == 2:
+            return [0, len(answers)]
+        return np.searchsorted(self.set_of[answers], np.arange(len(self.begins))).tolist()  # type: ignore[no-any-return]
+
+    def mapped(self, rename: Callable[[str], str | None]) -> Batch:
+        """Return the sequences with every token renamed; one renamed to None is left out."""
+        table, names = self._lexicon.renamed(rename)
+        moved = table[self.codes]
+        kept = moved >= 0
+        answers = np.diff(self.begins).tolist()
+        if kept.all():
+            return Batch(moved, self.lengths, answers, names)
+        lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
+        return Batch(moved[kept], lengths, answers, names)
+
+    @property
+    def _lexicon(self) -> Lexicon:
+        assert isinstance(self.alphabet, Lexicon)
+        return self.alphabet
+
+    def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Add up what a function says of each word, over the words of each answer; one row an answer."""
+        if tell not in self._sums:
+            running = np.zeros((len(self.codes) + 1, len(tell(" "))), dtype=np.int64)
+            if len(self.codes):
+                np.cumsum(self._lexicon.told(tell)[self.codes], axis=0, out=running[1:])
+            ends = np.cumsum(self.lengths)
+            self._sums[tell] = running[ends] - running[ends - self.lengths]
+        return self._sums[tell]
+
+    def per_answer(self, measure: Callable[..., Matrix], *details: Any) -> Matrix:
+        """Return what a function says of each answer of all sets, shape (answers,); it is asked once."""
+        key = measure, *details
+        if key not in self._measured:
+            self._measured[key] = measure(self, *details)
+        return self._measured[key]
+
+    def sizes(self, order: int) -> Integers:
+        """How many n-grams each answer has, equal ones counted as often as they occur."""
+        return np.maximum(self.lengths - order + 1, 0)
+
+    def grams(self, order: int) -> tuple[Grams, list[Grams]]:
+        """N-grams as integers, those of all sets and those of each; see `Grams`."""
         if order not in self._grams:
-            self._grams[order] = self._unigrams() if order == 1 else self._extended(order)
+            whole = _again(*self._in_order) if order == 1 else self._extended(order)
+            totals = np.cumsum(np.append(0, self.sizes(order)))[self.begins]
+            bounds = self._by_set(self.owners[whole.starts])
+            ids = np.append(whole.ids, whole.repeated)[bounds].tolist()
+            each = [
+                Grams(whole.ids[a:b] - first, whole.starts[a:b] - own.start, total, after - first)
+                for (a, b), (first, after), own, total in zip(
+                    pairwise(bounds), pairwise(ids), self.tokens, np.diff(totals).tolist(), strict=True
+                )
+            ]
+            self._grams[order] = whole, each
         return self._grams[order]
 
-    def _unigrams(self) -> Grams:
-        tokens = self.ids
-        by_token = _stable_order(tokens)
-        distinct = int(tokens.max(initial=-1)) + 1
-        return Grams(tokens, self.owners, np.arange(len(tokens)), distinct, by_token, tokens[by_token], tokens)
-
     def _extended(self, order: int) -> Grams:
-        """N-grams from those one shorter: a radix sort by the last token, which is at hand, then by the rest."""
-        tokens, shorter = self.grams(1), self.grams(order - 1)
-        fits = self.left >= order
-        starts = np.flatnonzero(fits)
-        # A negative start wraps to the end of the last answer, where no n-gram of this order fits either.
-        by_last = tokens.sorted_starts - (order - 1)
-        by_last = by_last[fits[by_last]] if len(starts) else starts
-        sorted_starts = by_last[_stable_order(shorter.places[by_last])]
-        rest, last = shorter.places[sorted_starts], tokens.ids[sorted_starts + (order - 1)]
-        sorted_ids = np.zeros(len(sorted_starts), dtype=np.int64)
-        np.cumsum((rest[1:] != rest[:-1]) | (last[1:] != last[:-1]), out=sorted_ids[1:])
-        places = np.zeros(len(tokens.ids), dtype=np.int64)
-        places[sorted_starts] = sorted_ids
-        distinct = int(sorted_ids[-1]) + 1 if len(sorted_ids) else 0
-        return Grams(places[starts], self.owners[starts], starts, distinct, sorted_starts, sorted_ids, places)
+        """N-grams from those one shorter: one that occurs again is made of two that do, one token apart."""
+        shorter, _ = self.grams(order - 1)
+        which = np.full(len(self.codes) + 1, -1, dtype=np.int64)
+        which[shorter.starts] = shorter.ids
+        begins = which[:-1] >= 0
+        begins &= which[1:] >= 0
+        # The last of an answer has nothing behind it.
+        last = np.cumsum(self.lengths)[self.lengths >= order - 1] - (order - 1)
+        begins[last] = False
+        starts = np.flatnonzero(begins)
+        keys = which[starts] * shorter.repeated + which[starts + 1]
+        in_order, keys = _in_order(keys)
+        return _again(starts[in_order], keys, int(self.sizes(order).sum()))
 
-    def cells(self, order: int) -> Cells:
-        """Counts of each n-gram in each answer; see `Cells`."""
+    def cells(self, order: int) -> tuple[Cells, list[Cells]]:
+        """Counts of each n-gram in each answer, of all sets and of each; see `Cells`."""
         if order not in self._cells:
-            grams = self.grams(order)
-            ids, owners = grams.sorted_ids, self.owners[grams.sorted_starts]
+            grams, _ = self.grams(order)
+            ids, owners = grams.ids, self.owners[grams.starts]
+            single = self.sizes(order) - np.bincount(owners, minlength=len(self.lengths))
             begins = _starts((ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1]), len(ids))
-            counts = np.empty(len(begins), dtype=np.int64)
-            counts[:-1] = begins[1:] - begins[:-1]
-            counts[-1:] = len(owners) - begins[-1:]
-            ids = ids[begins]
+            counts = np.diff(begins, append=len(ids))
+            ids, owners = ids[begins], owners[begins]
             first = _starts(ids[1:] != ids[:-1], len(ids))
-            self._cells[order] = Cells(ids, owners[begins], counts, first)
+            bounds = self._by_set(owners)
+            of_set = np.append(ids, grams.repeated)[bounds].tolist()
+            each = [
+                Cells(ids[a:b] - i, owners[a:b] - own.start, counts[a:b], first[i:j] - a, single[own])
+                for (a, b), (i, j), own in zip(pairwise(bounds), pairwise(of_set), self.answers, strict=True)
+            ]
+            self._cells[order] = Cells(ids, owners, counts, first, single), each
         return self._cells[order]
 
-    def frequencies(self, order: int) -> tuple[Integers, Integers]:
-        """The different counts of n-grams, all answers pooled, and how many n-grams have each."""
-        if order not in self._frequencies:
-            kinds = np.bincount(self.grams(order).counts)
-            counts = np.flatnonzero(kinds)
-            self._frequencies[order] = counts, kinds[counts]
-        return self._frequencies[order]
+    def shared(self, order: int, *, counted: bool) -> Matrix:
+        """N-grams that two answers of a set share, shape (sets, n, n) with the n of the largest set."""
+        key = order, counted
+        if key not in self._shared:
+            rows, columns = self._columns(order, counted=counted)
+            own = np.bincount(rows, minlength=len(self.lengths)) + self.cells(order)[0].single
+            self._shared[key] = self._inner(rows, columns, np.ones(len(rows), dtype=np.float32), own)
+        return self._shared[key]
 
     def _columns(self, order: int, *, counted: bool) -> tuple[Integers, Integers]:
         """Rows and columns of ones: a column for each n-gram or, if counted, for each n-gram and t, its t-th time."""
-        cells = self.cells(order)
-        if not counted or not len(cells.ids):
+        cells, _ = self.cells(order)
+        if not counted or cells.counts.max(initial=1) == 1:
             return cells.owners, cells.ids
         most = np.maximum.reduceat(cells.counts, cells.first)
         base = np.cumsum(most) - most
@@ -396,31 +435,53 @@ class Sequences:
         time = np.arange(int(cells.counts.sum())) - np.repeat(begins, cells.counts)
         return np.repeat(cells.owners, cells.counts), np.repeat(base[cells.ids], cells.counts) + time
 
-    def shared(self, order: int, *, counted: bool = False) -> Matrix:
-        """How many n-grams two answers share, shape (n, n): different ones, or the sum of minima of their counts.
-
-        The diagonal holds how many an answer has.
-        """
-        key = order, counted
-        if key not in self._shared and self.among is not None:
-            whole, places = self.among
-            self._shared[key] = whole().shared(order, counted=counted)[np.ix_(places, places)]
-        if key not in self._shared:
-            rows, columns = self._columns(order, counted=counted)
-            self._shared[key] = _inner(rows, columns, np.ones(len(rows), dtype=np.float32), len(self.lengths))
-        return self._shared[key]
-
     def products(self, order: int) -> Matrix:
-        """Inner products of the n-gram counts of two answers, shape (n, n)."""
-        cells = self.cells(order)
-        return _inner(cells.owners, cells.ids, cells.counts.astype(np.float64), len(self.lengths))
+        """Inner products of the n-gram counts of two answers of a set, shape (sets, n, n)."""
+        cells, _ = self.cells(order)
+        own = np.bincount(cells.owners, weights=cells.counts**2, minlength=len(self.lengths)) + cells.single
+        return self._inner(cells.owners, cells.ids, cells.counts.astype(np.float64), own)
+
+    def _inner(self, rows: Integers, columns: Integers, values: NDArray[Any], own: NDArray[Any]) -> Matrix:
+        """Inner products of the rows of a set's table, given by the entries that are not 0, set after set.
+
+        `own` are those of a row with itself.
+        """
+        sets, of_set = len(self.begins) - 1, self.set_of
+        places = np.arange(len(own)) - self.begins[of_set]
+        of_entry = of_set[rows]
+        # The first entry of a set stands in its first column.
+        first = np.append(columns, 0)[self._by_set(rows)]
+        rows, columns = places[rows], columns - first[of_entry]
+        n, count = int(np.diff(self.begins).max(initial=0)), int(columns.max(initial=-1)) + 1
+        total: Matrix = np.zeros((sets, n, n))
+        width = max(1, min(count, BLOCK // max(1, sets * n)))
+        for begin in range(0, count, width):
+            inside = (columns >= begin) & (columns < begin + width) if count > width else slice(None)
+            table = np.zeros((sets, n, width), dtype=values.dtype)
+            table[of_entry[inside], rows[inside], columns[inside] - begin] = values[inside]
+            total += table @ table.transpose(0, 2, 1)
+        total[of_set, places, places] = own
+        return total
+
+    def overlap(self, order: int, *, counted: bool) -> tuple[Matrix, NDArray[np.bool_]]:
+        """Overlaps of two answers of a set, and where they are defined, both of shape (sets, n, n)."""
+        key = order, counted
+        if key not in self._overlaps:
+            shared = self.shared(order, counted=counted)
+            sizes = np.diagonal(shared, axis1=1, axis2=2)
+            union = sizes[:, :, None] + sizes[:, None, :] - shared
+            defined = union > 0
+            found = np.divide(shared, union, out=np.zeros_like(union), where=defined), defined
+            if shared.shape[1] > KEPT:
+                return found
+            self._overlaps[key] = found
+        return self._overlaps[key]
 
     def matches(self, order: int) -> Integers:
-        """How many n-grams of each answer are found in the others, clipped at the most any other has, shape (n,)."""
+        """How many n-grams of each answer are found in others of its set, clipped at the most any other has."""
         if order not in self._matches:
-            cells = self.cells(order)
-            n = len(self.lengths)
-            total = np.maximum(self.lengths - order + 1, 0)
+            cells, _ = self.cells(order)
+            total = self.sizes(order) - cells.single
             if len(cells.ids):
                 # Only an answer that has an n-gram more often than every other is clipped, at the second most.
                 most = np.maximum.reduceat(cells.counts, cells.first)
@@ -428,62 +489,175 @@ class Sequences:
                 alone = leads & (np.bincount(cells.ids, weights=leads) == 1)[cells.ids]
                 second = np.maximum.reduceat(np.where(leads, 0, cells.counts), cells.first)
                 lost = cells.counts[alone] - second[cells.ids[alone]]
-                total = total - np.bincount(cells.owners[alone], weights=lost, minlength=n).astype(np.int64)
+                total -= np.bincount(cells.owners[alone], weights=lost, minlength=len(total)).astype(np.int64)
             self._matches[order] = total
         return self._matches[order]
+
+
+class Sequences:
+    """Token sequences of n answers, their n-grams as integers.
+
+    Parameters
+    ----------
+    items : sequence of n sequences of str, or a Batch
+        The tokens of each answer, a plain string being the sequence of its characters; or the batch that they are in.
+    place : int
+        Their place in the batch.
+    """
+
+    def __init__(self, items: Sequence[Sequence[str]] | Batch, place: int = 0) -> None:
+        self._batch = items if isinstance(items, Batch) else Batch.of(items)
+        self._place = place
+        self._answers = self._batch.answers[place]
+        self._tokens = self._batch.tokens[place]
+        self._frequencies: dict[int, tuple[Integers, Integers]] = {}
+        # Sequences among which these are, and their places: what any two have in common is known there.
+        self.among: tuple[Callable[[], Sequences], Any] | None = None
+
+    @classmethod
+    def of_numbers(cls, numbers: Integers, lengths: Integers) -> Sequences:
+        """Return sequences of tokens that are numbers already, not negative and laid end to end."""
+        return cls(Batch(numbers, lengths, [len(lengths)], str))
+
+    @property
+    def lengths(self) -> Integers:
+        """The number of tokens of each answer."""
+        return self._batch.lengths[self._answers]
+
+    @property
+    def codes(self) -> Codes:
+        """All tokens laid end to end as numbers of the alphabet."""
+        return self._batch.codes[self._tokens]
+
+    def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Add up what a function says of each word, over the words of each answer; one row an answer."""
+        return self._batch.sums(tell)[self._answers]
+
+    def per_answer(self, measure: Callable[..., Matrix], *details: Any) -> Matrix:
+        """Return what a function says of each answer of a batch, for these; it is asked once of the batch."""
+        return self._batch.per_answer(measure, *details)[self._answers]
+
+    @cached_property
+    def ids(self) -> Integers:
+        """All tokens laid end to end as numbers from 0."""
+        ids, _, first = self._batch.numbered
+        own: Integers = ids[self._tokens] - first[self._place]
+        return own
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """The token that each number of `ids` stands for."""
+        _, codes, first = self._batch.numbered
+        return self._spelled(codes[first[self._place] : first[self._place + 1]].tolist())
+
+    def run(self, start: int, length: int) -> list[str]:
+        """Tokens from a place on, all answers laid end to end."""
+        return self._spelled(self.codes[start : start + length].tolist())
+
+    def _spelled(self, codes: Iterable[int]) -> list[str]:
+        alphabet = self._batch.alphabet
+        return list(map(alphabet.words.__getitem__ if isinstance(alphabet, Lexicon) else alphabet, codes))
+
+    @cached_property
+    def items(self) -> list[list[str]]:
+        """The tokens of each answer."""
+        tokens, ends = self._spelled(self.codes.tolist()), np.cumsum(self.lengths).tolist()
+        return [tokens[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
+
+    @cached_property
+    def owners(self) -> Integers:
+        """The answer that each token belongs to, all answers laid end to end."""
+        owners: Integers = self._batch.owners[self._tokens] - self._answers.start
+        return owners
+
+    def grams(self, order: int) -> Grams:
+        """N-grams as integers; see `Grams`."""
+        return self._batch.grams(order)[1][self._place]
+
+    def cells(self, order: int) -> Cells:
+        """Counts of each n-gram in each answer; see `Cells`."""
+        return self._batch.cells(order)[1][self._place]
+
+    def entries(self, order: int) -> tuple[Integers, Integers, Integers]:
+        """Number, answer and count of each n-gram in each answer, those included that occur once.
+
+        N-grams that occur again are numbered as they first appear, the others behind them by answer.
+        """
+        grams, cells = self.grams(order), self.cells(order)
+        first = grams.starts[np.searchsorted(grams.ids, np.arange(grams.repeated))]
+        number = np.empty(grams.repeated, dtype=np.int64)
+        number[np.argsort(first)] = np.arange(grams.repeated)
+        single = int(cells.single.sum())
+        return (
+            np.append(number[cells.ids], grams.repeated + np.arange(single)),
+            np.append(cells.owners, np.repeat(np.arange(len(cells.single)), cells.single)),
+            np.append(cells.counts, np.ones(single, dtype=np.int64)),
+        )
+
+    def frequencies(self, order: int) -> tuple[Integers, Integers]:
+        """The different counts of n-grams, all answers pooled, and how many n-grams have each."""
+        if order not in self._frequencies:
+            grams = self.grams(order)
+            kinds = np.bincount(np.bincount(grams.ids), minlength=2)
+            kinds[1] = grams.total - len(grams.ids)
+            counts = np.flatnonzero(kinds)
+            self._frequencies[order] = counts, kinds[counts]
+        return self._frequencies[order]
+
+    def _own(self, of_all: NDArray[Number]) -> NDArray[Number]:
+        n = self._answers.stop - self._answers.start
+        own: NDArray[Number] = of_all[self._place, :n, :n]
+        return own
+
+    def shared(self, order: int, *, counted: bool = False) -> Matrix:
+        """How many n-grams two answers share, shape (n, n): different ones, or the sum of minima of their counts.
+
+        The diagonal holds how many an answer has.
+        """
+        if self.among is not None:
+            whole, places = self.among
+            shared: Matrix = whole().shared(order, counted=counted)[places]
+            return shared
+        return self._own(self._batch.shared(order, counted=counted))
+
+    def products(self, order: int) -> Matrix:
+        """Inner products of the n-gram counts of two answers, shape (n, n)."""
+        return self._own(self._batch.products(order))
+
+    def matches(self, order: int) -> Integers:
+        """How many n-grams of each answer are found in the others, clipped at the most any other has, shape (n,)."""
+        return self._batch.matches(order)[self._answers]
 
     def overlap(self, order: int, *, counted: bool = False) -> tuple[Matrix, NDArray[np.bool_]]:
         """Jaccard similarity of the sets of n-grams (or, if counted, Ruzicka of their counts), and where it is defined.
 
         It is not where neither of two answers has an n-gram; there it reads 0.
         """
-        key = order, counted
-        if key not in self._overlaps and self.among is not None:
+        if self.among is not None:
             whole, places = self.among
-            of_whole = whole().overlap(order, counted=counted)
-            self._overlaps[key] = of_whole[0][np.ix_(places, places)], of_whole[1][np.ix_(places, places)]
-        if key not in self._overlaps:
-            shared = self.shared(order, counted=counted)
-            sizes = np.diag(shared)
-            union = sizes[:, None] + sizes[None, :] - shared
-            defined = union > 0
-            found = np.divide(shared, union, out=np.zeros_like(union), where=defined), defined
-            if len(union) > KEPT:
-                return found
-            self._overlaps[key] = found
-        return self._overlaps[key]
+            similarity, defined = whole().overlap(order, counted=counted)
+            return similarity[places], defined[places]
+        similarity, defined = self._batch.overlap(order, counted=counted)
+        return self._own(similarity), self._own(defined)
+
+    def _cut(self) -> list[Codes]:
+        codes, ends = self.codes, np.cumsum(self.lengths).tolist()
+        return [codes[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
 
     @cached_property
     def classes(self) -> Integers:
         """A number for each answer, the same for answers with the same tokens."""
-        ids, ends = self.ids, np.cumsum(self.lengths)
-        return classes([ids[end - length : end].tobytes() for end, length in zip(ends, self.lengths, strict=True)])
+        return classes([codes.tobytes() for codes in self._cut()])
 
     @cached_property
     def strings(self) -> list[str]:
         """Each sequence as a string with one character for each token, for tools that read strings."""
-        ids = self.grams(1).ids
+        ids = self.ids
         if len(ids) and ids.max() > sys.maxunicode:
             raise Undefined(f"more than {sys.maxunicode} different words")
         text = ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
-        ends = np.cumsum(self.lengths)
-        return [text[end - length : end] for end, length in zip(ends, self.lengths, strict=True)]
-
-
-def _inner(rows: Integers, columns: Integers, values: NDArray[Any], n: int) -> Matrix:
-    """Inner products of the rows of a sparse table with n rows, given by its entries that are not 0."""
-    total: Matrix = np.zeros((n, n))
-    # Columns with one entry only add to the diagonal, which is known; most n-grams are such.
-    common = np.bincount(columns) > 1
-    kept = common[columns] if len(columns) else np.zeros(0, dtype=bool)
-    kept_rows, kept_columns, kept_values = rows[kept], (np.cumsum(common) - 1)[columns[kept]], values[kept]
-    width = max(1, BLOCK // max(1, n))
-    for begin in range(0, int(common.sum()), width):
-        inside = (kept_columns >= begin) & (kept_columns < begin + width)
-        block = _table(kept_rows[inside], kept_columns[inside] - begin, kept_values[inside], n)
-        total += block @ block.T
-    np.fill_diagonal(total, np.bincount(rows, weights=values**2, minlength=n))
-    return total
+        ends = np.cumsum(self.lengths).tolist()
+        return [text[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
 
 
 def classes(items: Sequence[Hashable]) -> Integers:
@@ -499,22 +673,77 @@ def _starts(changes: NDArray[np.bool_], n: int) -> Integers:
     return np.flatnonzero(starts)
 
 
-def _stable_order(keys: Integers) -> Integers:
-    """Stable order of non-negative integers below 2**32.
+def _changes(keys: Integers) -> NDArray[np.bool_]:
+    """Whether a run of equal keys begins at each place; one begins behind the last."""
+    new = np.ones(len(keys) + 1, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:-1])
+    return new
 
-    numpy's stable sort of 16-bit integers is a radix sort, some ten times faster than its sorts of 64-bit ones.
+
+def _again(starts: Integers, keys: Integers, total: int | None = None) -> Grams:
+    """N-grams that occur again, from their starts and keys in the order of the keys; `total` counts all n-grams."""
+    new = _changes(keys)
+    again = ~(new[:-1] & new[1:])
+    ids = np.cumsum(new[:-1][again]) - 1
+    return Grams(ids, starts[again], len(keys) if total is None else total, int(ids[-1]) + 1 if len(ids) else 0)
+
+
+def _in_order(keys: Integers) -> tuple[Integers, Integers]:
+    """Stable order of integers that are not negative, and they themselves in it."""
+    bits = len(keys).bit_length()
+    if int(keys.max(initial=0)).bit_length() + bits >= 64:
+        order = np.argsort(keys, kind="stable")
+        return order, keys[order]
+    # Each takes its place along: numpy sorts 64-bit integers several times faster than it sorts places by them.
+    packed = np.sort((keys << bits) | np.arange(len(keys)))
+    return packed & ((1 << bits) - 1), packed >> bits
+
+
+class Shelf:
+    """The words of several sets of answers and what is made of them, for all sets at once.
+
+    Parameters
+    ----------
+    sets : sequence of sequences of arrays
+        The words of each answer of each set, by their numbers in the lexicon.
+    lexicon : Lexicon
     """
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
-    if len(keys) and keys.max() >= 1 << 16:
-        high = (keys >> 16).astype(np.uint16)
-        order = order[np.argsort(high[order], kind="stable")]
-    return order
+
+    def __init__(self, sets: Sequence[Sequence[Codes]], lexicon: Lexicon) -> None:
+        self.words = Batch.of_words(sets, lexicon)
+
+    @cached_property
+    def shapes(self) -> Batch:
+        """The words with all but function words and punctuation replaced by their kind."""
+        return self.words.mapped(_shape)
+
+    @cached_property
+    def lexemes(self) -> Batch:
+        """The words in one case, without punctuation."""
+        return self.words.mapped(_lexeme)
+
+    @cached_property
+    def lowered(self) -> Batch:
+        """The words in lower case."""
+        return self.words.mapped(str.lower)
+
+    @cached_property
+    def function_words(self) -> Batch:
+        """The function words, all else left out."""
+        return self.words.mapped(_function_word)
+
+    @cached_property
+    def punctuation(self) -> Batch:
+        """The punctuation marks, all else left out."""
+        return self.words.mapped(_punctuation_mark)
 
 
-def _table(rows: Integers, columns: Integers, values: NDArray[Any], height: int) -> NDArray[Any]:
-    table = np.zeros((height, int(columns.max(initial=-1)) + 1), dtype=values.dtype)
-    table[rows, columns] = values
-    return table
+def shelve(sets: Sequence[Answers]) -> None:
+    """Put sets of answers that share a lexicon on one shelf: their views of words are made together."""
+    if sets:
+        shelf = Shelf([each.tokens for each in sets], sets[0].lexicon)
+        for place, each in enumerate(sets):
+            each.shelf = shelf, place
 
 
 class Answers:
@@ -601,6 +830,7 @@ class Answers:
         self.lexicon = lexicon or Lexicon()
         # A larger set that holds these answers, and their places there: pairs of them are compared there.
         self.among: tuple[Answers, Integers] | None = None
+        self.shelf: tuple[Shelf, int] | None = None
         self._encode = encode
         self._tokens = tokens
         self._seen: dict[Callable[[str], Any], list[Any]] = {}
@@ -631,6 +861,7 @@ class Answers:
         for name in [n for n in vars(self) if isinstance(getattr(type(self), n, None), cached_property)]:
             del self.__dict__[name]
         self._seen.clear()
+        self.shelf = None
 
     def each(self, look: Callable[[str], Seen]) -> list[Seen]:
         """Return what a function says of each answer, as far as it is read; it is asked once."""
@@ -646,7 +877,7 @@ class Answers:
         """The answers as far as they are read: whole, or cut after `limit` words."""
         if self.limit is None:
             return self.texts
-        return tuple(t[: _end_of_word(t, self.limit)] for t in self.texts)
+        return tuple(t[: WORD.end(t, self.limit)] for t in self.texts)
 
     @cached_property
     def tokens(self) -> list[Codes]:
@@ -655,26 +886,44 @@ class Answers:
         whole = [self.lexicon.read(t) for t in self.texts] if self._tokens is None else self._tokens
         return [codes[: self.limit] for codes in whole]
 
-    def _placed(self, view: str, made: Sequences) -> Sequences:
+    @cached_property
+    def _square(self) -> Any:
+        """Index of these answers among the larger set's, in rows and columns; a view where they lie side by side."""
+        places = self.among[1] if self.among else np.arange(len(self))
+        if len(places) and (np.diff(places) == 1).all():
+            side = slice(int(places[0]), int(places[-1]) + 1)
+            return side, side
+        return np.ix_(places, places)
+
+    def _shelved(self, view: str) -> Sequences:
+        if self.shelf is None:
+            self.shelf = Shelf([self.tokens], self.lexicon), 0
+        shelf, place = self.shelf
+        made: Sequences = getattr(shelf, view)[place]
         if self.among is not None:
-            whole, places = self.among
-            made.among = partial(getattr, whole, view), places
+            whole, _ = self.among
+            made.among = partial(getattr, whole, view), self._square
         return made
 
     @cached_property
     def words(self) -> Sequences:
         """Words and single punctuation marks of each answer."""
-        return self._placed("words", _laid_out(self.tokens, self.lexicon))
+        return self._shelved("words")
 
     @cached_property
     def shapes(self) -> Sequences:
         """The words with all but function words and punctuation replaced by their kind."""
-        return self._placed("shapes", self.words.mapped(_shape))
+        return self._shelved("shapes")
 
     @cached_property
     def lexemes(self) -> Sequences:
         """The words in one case, without punctuation: what measures of lexical richness count."""
-        return self.words.mapped(_lexeme)
+        return self._shelved("lexemes")
+
+    @cached_property
+    def lowered(self) -> Sequences:
+        """The words in lower case, with all punctuation."""
+        return self._shelved("lowered")
 
     @cached_property
     def deflated(self) -> tuple[int, int]:
@@ -695,12 +944,12 @@ class Answers:
     @cached_property
     def function_words(self) -> Sequences:
         """The function words of each answer in their order, all else left out."""
-        return self._placed("function_words", self.words.mapped(_function_word))
+        return self._shelved("function_words")
 
     @cached_property
     def punctuation(self) -> Sequences:
         """The punctuation marks of each answer in their order, all else left out."""
-        return self._placed("punctuation", self.words.mapped(_punctuation_mark))
+        return self._shelved("punctuation")
 
     @cached_property
     def programs(self) -> list[Tree]:
@@ -864,11 +1113,6 @@ def normal(text: str) -> str:
     return unicodedata.normalize("NFC", text).replace("\r\n", "\n")
 
 
-def _laid_out(tokens: Sequence[Codes], lexicon: Lexicon) -> Sequences:
-    lengths = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-    return Sequences.of_codes(np.concatenate(tokens) if tokens else np.empty(0, dtype=np.int32), lengths, lexicon)
-
-
 def _lexeme(word: str) -> str | None:
     return word.casefold() if word[0].isalnum() or word[0] == "_" else None
 
@@ -890,9 +1134,3 @@ def _shape(word: str) -> str:
     if word[0].isdigit():
         return "NUM"
     return "Cap" if word[0].isupper() else "WORD"
-
-
-def _end_of_word(text: str, count: int) -> int:
-    """Where the first so many words of a text end."""
-    last = next(islice(WORD.finditer(text), count - 1, count), None)
-    return last.end() if last else len(text)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import preamble, without_preamble
+from diversity.domains.story import without_preamble
 from diversity.views import FUNCTION_WORDS
 
-PREAMBLE = preamble(
-    r"(?:ideas?|suggestions?|options?|names?|ways?|list|reasons?|examples?|questions?|titles?|things?|tips?|possibilities)"
-)
+WORK = r"(?:ideas?|suggestions?|options?|names?|ways?|list|reasons?|examples?|questions?|titles?|things?|tips?|possibilities)"
 ITEM = re.compile(
     r"^(?P<indent>[ \t]*)(?:\*\*|__)?(?:[-*+•–][ \t]+|\(?\d{1,2}[.):][ \t]*|\(?[a-z][.)][ \t]+)(?=\S)", re.MULTILINE
 )
@@ -55,7 +53,7 @@ class Brainstorm(Domain):
 
     def extract(self, output: str) -> str:
         """Return the ideas without an announcement before them."""
-        text = without_preamble(output, PREAMBLE).strip()
+        text = without_preamble(output, WORK).strip()
         first = ITEM.search(text)
         # What leads up to a list and ends in a colon announces it, in whatever words.
         if first and first.start() and text[: first.start()].rstrip(" \n*_").endswith(":"):

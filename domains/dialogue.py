@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import preamble, without_preamble
+from diversity.domains.story import without_preamble
 from diversity.views import FUNCTION_WORDS
 
-PREAMBLE = preamble(r"(?:advice|suggestions?|tips?|thoughts?|ideas?|steps?|opinions?|ways?|things?)")
+WORK = r"(?:advice|suggestions?|tips?|thoughts?|ideas?|steps?|opinions?|ways?|things?)"
 GREETING = re.compile(
     r"\A\s*(?:(?:hi|hello|hey)(?: there)?|sure(?: thing)?|certainly|of course|absolutely)[!,.]+\s*", re.IGNORECASE
 )
@@ -71,7 +71,7 @@ class Dialogue(Domain):
 
     def extract(self, output: str) -> str:
         """Return the reply without a bare greeting before it."""
-        return GREETING.sub("", without_preamble(output, PREAMBLE), count=1).strip()
+        return GREETING.sub("", without_preamble(output, WORK), count=1).strip()
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return which of the options of a question of opinion a reply takes: one of them, or 'undecided'.

@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Sequence
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import preamble, without_preamble
+from diversity.domains.story import without_preamble
 from diversity.views import FUNCTION_WORDS
 
-PREAMBLE = preamble(r"(?:answers?|facts?)")
+WORK = r"(?:answers?|facts?)"
 LEAD = re.compile(
     r"\A\s*(?:\**(?:the )?(?:short |final )?answer\**\s*(?:is\b|:)\**:?|A:|(?:sure|certainly)[!,.:]+)\s*", re.IGNORECASE
 )
@@ -53,7 +53,7 @@ class Factual(Domain):
         marked = MARKED.findall(output)
         if marked:
             return str(marked[-1]).strip(" *_`")
-        text = LEAD.sub("", without_preamble(output, PREAMBLE).strip())
+        text = LEAD.sub("", without_preamble(output, WORK).strip())
         return next((line.strip(" *_`") for line in text.split("\n") if re.search(r"\w", line)), "")
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:

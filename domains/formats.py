@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import Any
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import preamble, without_preamble
+from diversity.domains.story import without_preamble
 from diversity.flags import COMMON, is_foreign
 
-PREAMBLE = preamble(r"(?:answers?|tables?|lists?|objects?|json|bullets?|bullet points)")
+WORK = r"(?:answers?|tables?|lists?|objects?|json|bullets?|bullet points)"
 
 QUESTIONS = (
     ("metal", "Which metal is liquid at room temperature?"),
@@ -90,7 +90,7 @@ class Formats(Domain):
 
     def extract(self, output: str) -> str:
         """Return the answer without an announcement before it, which no form is held to forbid."""
-        return without_preamble(output, PREAMBLE).strip()
+        return without_preamble(output, WORK).strip()
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return the form that an answer has: json, table, list, one-word, markdown or plain."""

@@ -11,11 +11,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import preamble, without_preamble
+from diversity.domains.story import without_preamble
 
 logger = logging.getLogger("diversity")
 
-PREAMBLE = preamble(r"(?:solutions?|answers?|steps?|calculations?|working)")
+WORK = r"(?:solutions?|answers?|steps?|calculations?|working)"
 
 # From the surest sign of a final answer to the weakest; of each the last one counts: solutions correct themselves.
 MARKED = (
@@ -87,7 +87,7 @@ class Math(Domain):
 
     def extract(self, output: str) -> str:
         """Return the solution without an announcement before it."""
-        return without_preamble(output, PREAMBLE).strip()
+        return without_preamble(output, WORK).strip()
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return the final answer in one normal form: 0.5, 1/2 and \\frac{1}{2} are the same text."""

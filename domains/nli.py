@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import preamble, without_preamble
+from diversity.domains.story import without_preamble
 from diversity.errors import InputError
 
-PREAMBLE = preamble(r"(?:answers?|labels?|analysis|reasoning|steps?)")
+WORK = r"(?:answers?|labels?|analysis|reasoning|steps?)"
 LABELS = ("entailment", "contradiction", "neutral")
 
 # The ways of asking. "plain" is what the others are compared with.
@@ -132,7 +132,7 @@ class Nli(Domain):
 
     def extract(self, output: str) -> str:
         """Return the reasoning and the label without an announcement before them."""
-        return without_preamble(output, PREAMBLE).strip()
+        return without_preamble(output, WORK).strip()
 
     def behaviour(self, answer: str, prompt: Prompt | None) -> str | None:
         """Return the label that an answer decides for, None when it decides for none."""

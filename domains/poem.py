@@ -4,11 +4,11 @@ import re
 from typing import Any
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import FINISHED, preamble, untitled, without_preamble
+from diversity.domains.story import FINISHED, untitled, without_preamble
 from diversity.domains.verse import metred, rhymed
 from diversity.flags import letters_and_spaces
 
-PREAMBLE = preamble(r"(?:poems?|haikus?|sonnets?|limericks?|verses?|stanzas?|quatrains?|couplets?|acrostic|ode|ballad)")
+WORK = r"(?:poems?|haikus?|sonnets?|limericks?|verses?|stanzas?|quatrains?|couplets?|acrostic|ode|ballad)"
 AFTERWORD = re.compile(
     r"\n(?!\n)[ \t]*(?:[-*_]{3,}[ \t]*\n{1,3})?\(?(?:note:|this (?:poem|haiku|sonnet|limerick)\b|i hope (?:you|this)"
     r"|let me know)[^\n]*(?:\n(?!\n)[^\n]*)*\s*\Z",
@@ -57,7 +57,7 @@ class Poem(Domain):
 
     def extract(self, output: str) -> str:
         """Return the verse without an announcement or a title before it and a remark behind it."""
-        text = untitled(without_preamble(output, PREAMBLE))
+        text = untitled(without_preamble(output, WORK))
         return AFTERWORD.sub("", text).strip()
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:

@@ -1,6 +1,7 @@
 """Short fiction: good stories of one prompt are different stories."""
 
 import re
+from functools import cache
 
 from diversity.domain import Domain, Prompt
 from diversity.flags import letters_and_spaces
@@ -15,8 +16,9 @@ _HERE = (
 )
 
 
-def preamble(work: str) -> re.Pattern[str]:
-    """Return what matches a greeting or an announcement at the start of an output; `work` names what is announced."""
+@cache
+def _preamble(work: str) -> re.Pattern[str]:
+    """Return what matches a greeting or an announcement at the start of an output; made when it is first needed."""
     announced = rf"(?:{work}|piece|draft|version|attempt|you (?:asked|requested|wanted))"
     return re.compile(
         r"\A\s*(?:"
@@ -35,7 +37,7 @@ def preamble(work: str) -> re.Pattern[str]:
     )
 
 
-PREAMBLE = preamble(r"(?:stor(?:y|ies)|tale|fable|fiction|narrative|vignette|paragraphs?|sentences)")
+WORK = r"(?:stor(?:y|ies)|tale|fable|fiction|narrative|vignette|paragraphs?|sentences)"  # what is announced
 RULE = re.compile(r"\A\s*(?:[-*_][ \t]*){3,}\n+")
 # Marked as a title, on a line of its own; a sentence in bold is a sentence.
 TITLE = re.compile(
@@ -89,7 +91,7 @@ class Story(Domain):
 
     def extract(self, output: str) -> str:
         """Return the story without a greeting, an announcement or a title before it."""
-        return untitled(without_preamble(output, PREAMBLE))
+        return untitled(without_preamble(output, WORK))
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
         """Return 1 for a finished text of words that is long enough, 0.5 when it breaks off, 0 when it is no story.
@@ -98,13 +100,14 @@ class Story(Domain):
         checkpoints alike, and the guard `truncated` tells how often it was.
         """
         letters = letters_and_spaces(answer)
-        if len(answer.split()) < FEWEST_WORDS or letters <= 0.8 * len(answer):
+        if len(answer.split(maxsplit=FEWEST_WORDS)) < FEWEST_WORDS or letters <= 0.8 * len(answer):
             return 0.0
         return 1.0 if FINISHED.search(answer) else 0.5
 
 
-def without_preamble(output: str, pattern: re.Pattern[str]) -> str:
-    """Drop a greeting, an announcement and a rule before an answer."""
+def without_preamble(output: str, work: str) -> str:
+    """Drop a greeting, an announcement of the `work` (a regular expression) and a rule before an answer."""
+    pattern = _preamble(work)
     text = output.replace("\r\n", "\n").replace("\r", "\n")
     for each in (pattern, pattern, RULE):
         text = each.sub("", text, count=1)

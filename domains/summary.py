@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from diversity.domain import Domain, Prompt
-from diversity.domains.story import preamble, without_preamble
+from diversity.domains.story import without_preamble
 
-PREAMBLE = preamble(r"(?:summar(?:y|ies)|sentences?|headline|points?|overview|version|essence)")
+WORK = r"(?:summar(?:y|ies)|sentences?|headline|points?|overview|version|essence)"
 LABEL = re.compile(r"\A\s*\**(?:summary|headline|main points?|tl;?dr)\**\s*:\**\s*", re.IGNORECASE)
 FEWEST_WORDS = 4
 TOLERANCE = 1.25  # over the length asked
@@ -50,7 +50,7 @@ class Summary(Domain):
 
     def extract(self, output: str) -> str:
         """Return the summary without an announcement or a label before it."""
-        return LABEL.sub("", without_preamble(output, PREAMBLE)).strip()
+        return LABEL.sub("", without_preamble(output, WORK)).strip()
 
     def quality(self, answer: str, prompt: Prompt | None) -> float | None:
         """Return the share of the passage's key facts that are told, halved when it is longer than asked.

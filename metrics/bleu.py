@@ -32,13 +32,18 @@ def score(matches: Array, lengths: Lengths, penalty: Array, *, smoothing: int = 
         Leave out the orders that an answer is too short for, as sacrebleu does.
     """
     orders = len(matches) - (smoothing in {5, 7})
-    possible = np.stack([np.broadcast_to(np.maximum(lengths - g, 0), matches.shape[1:]) for g in range(len(matches))])
+    possible = np.maximum(lengths - np.arange(len(matches)).reshape(-1, *[1] * lengths.ndim), 0)
     precisions = _smoothed(matches, possible, lengths, smoothing)[:orders]
-    counted = np.where(possible[:orders] > 0, 1, 0) if effective else np.ones_like(precisions)
     with np.errstate(divide="ignore"):
+        logs = np.log(precisions)
+    if smoothing:
         # nltk leaves a precision that smoothing left at 0 out of the product: it counts as 1. Method 0 does not.
-        logs = np.where((precisions > 0) | (smoothing == 0), np.log(precisions), 0)
-    total = np.where(counted > 0, logs, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
+        logs[precisions == 0] = 0
+    if effective:
+        counted = possible[:orders] > 0
+        total = np.where(counted, logs, 0).sum(axis=0) / np.maximum(counted.sum(axis=0), 1)
+    else:
+        total = logs.sum(axis=0) / orders
     # Without one shared word nltk and sacrebleu give 0, smoothing or not.
     scores: Array = np.where(matches[0] > 0, np.exp(total) * penalty, 0.0)
     return scores
@@ -88,19 +93,18 @@ def _interpolated(matches: Array, possible: Array, plain: Array) -> Array:
 
 def brevity(lengths: Lengths, references: Lengths) -> Array:
     """Brevity penalty of answers against references of given lengths; 0 for an empty answer."""
-    ratio = references / np.maximum(lengths, 1)
-    return np.where(lengths > references, 1.0, np.where(lengths > 0, np.exp(1 - ratio), 0.0))
+    penalty: Array = np.exp(np.minimum(1 - references / np.maximum(lengths, 1), 0)) * (lengths > 0)
+    return penalty
 
 
 def closest_of_others(lengths: Lengths) -> Lengths:
     """Length closest to each among the others, the shorter one on a tie. Shape (n,), n of 2 or more."""
     order = np.argsort(lengths, kind="stable")
-    ordered = lengths[order]
     # Sorted, the closest other is a neighbour.
-    below = np.append(-FAR, ordered[:-1])
-    above = np.append(ordered[1:], FAR)
+    fenced = np.concatenate([[-FAR], lengths[order], [FAR]])
+    below, own, above = fenced[:-2], fenced[1:-1], fenced[2:]
     closest = np.empty_like(lengths)
-    closest[order] = np.where(ordered - below <= above - ordered, below, above)
+    closest[order] = np.where(own - below <= above - own, below, above)
     return closest
 
 
@@ -123,9 +127,8 @@ def self_bleu(answers: Answers, *, orders: int = 4, smoothing: int = 1, effectiv
     shorter on a tie). An empty answer has the score 0. Without effective order two equal answers shorter than the
     highest order score below 1: short answers look more diverse than they are.
     """
-    return float(
-        each_against_others(answers.words, orders=orders, smoothing=smoothing, effective=effective).clip(0, 1).mean()
-    )
+    scores = each_against_others(answers.words, orders=orders, smoothing=smoothing, effective=effective)
+    return float(np.minimum(scores, 1).mean())
 
 
 def self_bleu_sacrebleu(answers: Answers) -> float:
@@ -133,7 +136,7 @@ def self_bleu_sacrebleu(answers: Answers) -> float:
 
     Tokens of mteval-v13a, exponential smoothing, effective order. It reads a Chinese sentence as one token.
     """
-    return float(each_against_others(answers.words_13a, smoothing=3, effective=True).clip(0, 1).mean())
+    return float(np.minimum(each_against_others(answers.words_13a, smoothing=3, effective=True), 1).mean())
 
 
 def pair_bleu(answers: Answers, *, smoothing: int = 1, effective: bool = False) -> Array:
@@ -148,7 +151,7 @@ def pair_bleu(answers: Answers, *, smoothing: int = 1, effective: bool = False) 
     read = 4 + (smoothing in {5, 7})
     matches = np.array([tokens.shared(order, counted=True) for order in range(1, read + 1)])
     penalty = brevity(lengths[:, None], lengths[None, :])
-    one_way = score(matches, lengths[:, None], penalty, smoothing=smoothing, effective=effective).clip(0, 1)
+    one_way = np.minimum(score(matches, lengths[:, None], penalty, smoothing=smoothing, effective=effective), 1)
     if effective:
         one_way[np.ix_(lengths == 0, lengths == 0)] = 1
     scores: Array = (one_way + one_way.T) / 2

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from diversity.registry import Function, metric
 from diversity.views import Answers, Undefined, classes
 
-MARKDOWN = re.compile(r"^\s*(?:#{1,6} |[-*+] |\d+[.)] |```|\|)|\*\*[^*\n]+\*\*", re.MULTILINE)
+MARKDOWN = re.compile(r"#{1,6} |[-*+] |\d+[.)] |```|\|")  # at the start of a line
+BOLD = re.compile(r"\*\*[^*\n]+\*\*")
 
 
 @metric(
@@ -41,7 +42,10 @@ def words(answers: Answers) -> float:
 )
 def duplicates(answers: Answers) -> NDArray[np.float64]:
     """Share of pairs of answers that are equal but for white space."""
-    same = classes(answers.each(_folded))
+    same = answers.words.classes
+    if len(same) > same.max(initial=-1) + 1:
+        # Where words agree, signs that are none may differ.
+        same = classes(answers.each(_folded))
     return np.equal.outer(same, same).astype(np.float64)
 
 
@@ -62,11 +66,13 @@ def _folded(text: str) -> str:
 )
 def markdown(answers: Answers) -> float:
     """Share of answers with markdown: headings, lists, bold, fences, tables."""
-    return float(np.mean(answers.each(_has_markdown)))
+    return sum(answers.each(_has_markdown)) / len(answers)
 
 
 def _has_markdown(text: str) -> bool:
-    return MARKDOWN.search(text) is not None
+    if "**" in text and BOLD.search(text):
+        return True
+    return any(MARKDOWN.match(line.lstrip()) for line in text.split("\n"))
 
 
 @metric(
@@ -147,7 +153,7 @@ def flagged(answers: Answers, *, flag: str) -> float:
     flags = answers.flags.get(flag)
     if flags is None or not len(flags):
         raise Undefined(f"'{flag}' was not recorded")
-    return float(np.mean(flags))
+    return np.count_nonzero(flags) / len(flags)
 
 
 FLAGS = {

@@ -1,5 +1,7 @@
 """Lexical measures over the pooled words of one prompt's answers: how many n-grams are new, and how evenly used."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ ZHANG = "Zhang et al. 2018, arXiv:1809.05972"
 
 def _grams(answers: Answers, order: int) -> Grams:
     grams = answers.words.grams(order)
-    if not len(grams.ids):
+    if not grams.total:
         raise Undefined(f"no answer has {order} words")
     return grams
 
@@ -31,7 +33,7 @@ def distinct_n(answers: Answers, *, order: int) -> float:
     answer is long enough, where other packages give 0.
     """
     grams = _grams(answers, order)
-    return grams.distinct / len(grams.ids)
+    return grams.distinct / grams.total
 
 
 def averaged_distinct(answers: Answers, *, orders: int = 5) -> float:
@@ -54,7 +56,7 @@ def rarefied_distinct(answers: Answers, *, order: int, draws: int = DRAWS) -> fl
     In closed form: one minus the hypergeometric chance that an n-gram is missed, summed over the n-grams. The size
     of the draw is fixed, so that neither more answers nor longer ones lower it. Undefined below 100 n-grams.
     """
-    total = len(_grams(answers, order).ids)
+    total = _grams(answers, order).total
     if total < draws:
         raise Undefined(f"{total} {order}-grams in all, {draws} are needed")
     counts, kinds = answers.words.frequencies(order)
@@ -70,8 +72,8 @@ def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: i
     """
     grams = _grams(answers, order)
     # 1 - ((V - 1) / V)^C without the loss of digits at large V.
-    expected = -np.expm1(len(grams.ids) * np.log1p(-1 / vocabulary)) * vocabulary
-    return float(grams.distinct / expected)
+    expected = -math.expm1(grams.total * math.log1p(-1 / vocabulary)) * vocabulary
+    return grams.distinct / expected
 
 
 def averaged_ead(answers: Answers, *, orders: int = 5) -> float:
@@ -93,7 +95,7 @@ def ngram_entropy(answers: Answers, *, order: int, estimator: str = "plug-in") -
     that length.
     """
     grams = _grams(answers, order)
-    total = len(grams.ids)
+    total = grams.total
     counts, kinds = answers.words.frequencies(order)
     if estimator == "grassberger":
         return entropy_grassberger(counts, kinds)
@@ -134,7 +136,7 @@ def self_repetition(answers: Answers, *, order: int = 4) -> float:
 
 def template_share(answers: Answers, *, order: int = 4) -> float:
     """Share of 4-grams, each counted as often as it occurs, that two or more answers have."""
-    total = len(_grams(answers, order).ids)
+    total = _grams(answers, order).total
     cells = answers.words.cells(order)
     return float(cells.counts[cells.holders[cells.ids] > 1].sum() / total)
 

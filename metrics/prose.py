@@ -6,7 +6,7 @@ import math
 import re
 import zlib
 from functools import cache, lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from diversity.metrics.kernels import Matrix, ruzicka
 from diversity.registry import metric
-from diversity.views import WORD, Answers, Sequences, Undefined, classes
+from diversity.views import BLOCK, WORD, Answers, Sequences, Undefined, classes
 
 TEMPLATE = 6  # tags in a template
 TAGGER_DATA = "averaged_perceptron_tagger_eng"
@@ -32,16 +32,16 @@ ENGLISH = frozenset(
 ENGLISH_SHARE = 0.05  # of the words; English prose has some 20 %, other languages in Latin script below 1 %
 FEW_WORDS = 20  # below which an answer alone does not show its language
 
-# A run of end marks with the quotes that close it. The look-behind keeps the search linear on a long run; it stands
-# after the first mark, since nothing but a mark is then looked at.
+# A run of end marks with the quotes that close it, or line breaks. The look-behind keeps the search linear on a long
+# run. What may begin it stands first, in one set: nothing else is then looked at.
 SENTENCE_END = re.compile(
-    r"""[.!?…](?<![.!?…].)[.!?…]*+["'”’»)\]*_]*+(?=\s|$)|[。！？](?<![。！？].)[。！？]*+["'”’」』）]*+|[\r\n]++"""
+    r"""[.!?…。！？\r\n](?:(?<=[.!?…])(?<![.!?…].)[.!?…]*+["'”’»)\]*_]*+(?=\s|$)"""
+    r"""|(?<=[。！？])(?<![。！？].)[。！？]*+["'”’」』）]*+|(?<=[\r\n])[\r\n]*+)"""
 )
 ABBREVIATIONS = frozenset(
     ["mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "vs", "etc", "no", "fig", "vol", "e.g", "i.e", "cf", "approx"]
 )
 SIGNS_AWAY = "".join(c if c.isalnum() or c == "_" else " " for c in map(chr, range(128)))
-LAST_WORD = re.compile(r"(\S+)\Z")
 MARKER = re.compile(r"\s*(?:[-*+•]|\d+[.)]|#{1,6}|>)\s+")
 BULLET = re.compile(r"\s*[-*+•]\s+\S")
 NUMBERED = re.compile(r"\s*\d+[.)]\s+\S")
@@ -66,23 +66,24 @@ SHAIB = "Shaib et al. 2024, arXiv:2407.00211"
 def _distinct(tokens: Sequences, order: int, what: str) -> float:
     """Share of n-grams that are different, all answers pooled."""
     grams = tokens.grams(order)
-    if not len(grams.ids):
+    if not grams.total:
         raise Undefined(f"no answer has {order} {what}")
-    return grams.distinct / len(grams.ids)
+    return grams.distinct / grams.total
 
 
 def _compression(tokens: Sequences) -> float:
     """Bytes over compressed bytes, one byte a token; the answers sorted, so that their order does not count."""
-    ids, counts, names = tokens.grams(1).ids, tokens.grams(1).counts, tokens.vocabulary
+    ids, names = tokens.ids, tokens.vocabulary
     if not len(ids):
         raise Undefined("the answers have no words")
-    # The most frequent 254 symbols have a byte each; what is rarer shares one.
+    counts, kept = np.bincount(ids), min(254, len(names))
+    # The most frequent 254 symbols have a byte each; what is rarer shares one. Equally frequent ones go by their names.
+    by_name = np.array(sorted(range(len(names)), key=names.__getitem__))
     byte_of = np.full(len(names), 254, dtype=np.uint8)
-    byte_of[sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))[:254]] = np.arange(min(254, len(names)))
-    whole, ends = byte_of[ids].tobytes(), np.cumsum(tokens.lengths)
-    text = b"\xff".join(sorted(whole[end - size : end] for end, size in zip(ends, tokens.lengths, strict=True)))
-    compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return len(text) / len(compressor.compress(text) + compressor.flush())
+    byte_of[by_name[np.argsort(-counts[by_name], kind="stable")[:kept]]] = np.arange(kept)
+    whole, ends = byte_of[ids].tobytes(), np.cumsum(tokens.lengths).tolist()
+    text = b"\xff".join(sorted(whole[begin:end] for begin, end in pairwise([0, *ends])))
+    return len(text) / len(zlib.compress(text, 9, -15))
 
 
 def _templates(tokens: Sequences) -> tuple[NDArray[np.int64], int]:
@@ -91,15 +92,15 @@ def _templates(tokens: Sequences) -> tuple[NDArray[np.int64], int]:
     A template is a run of 6 tokens that occurs in 2 answers or more, and in a tenth of them or more.
     """
     grams = tokens.grams(TEMPLATE)
-    if not len(grams.ids):
+    if not grams.total:
         raise Undefined(f"no answer has {TEMPLATE} words")
     is_template = tokens.cells(TEMPLATE).holders >= max(2, math.ceil(0.1 * len(tokens.lengths)))
-    return grams.owners[is_template[grams.ids]], int(tokens.lengths.sum())
+    return tokens.owners[grams.starts[is_template[grams.ids]]], int(tokens.lengths.sum())
 
 
 def _template_rate(tokens: Sequences) -> float:
     owners, _ = _templates(tokens)
-    return len(np.unique(owners)) / len(tokens.lengths)
+    return np.count_nonzero(np.bincount(owners)) / len(tokens.lengths)
 
 
 def _templates_per_token(tokens: Sequences) -> float:
@@ -285,6 +286,8 @@ def _must_read_as_english(answers: Answers, consequence: str) -> None:
         raise Undefined(f"{foreign} of {len(answers)} answers do not read as English: {consequence}")
 
 
+# Two measures in a row ask for it.
+@lru_cache(maxsize=1)
 def _foreign(words: Sequences) -> int:
     """How many answers are not in Latin script, or lack the words that English cannot do without."""
     count, telling, letters, latin = words.sums(_as_english).T
@@ -395,12 +398,12 @@ def split_sentences(text: str) -> tuple[str, ...]:
 
 def _is_abbreviated(before: str) -> bool:
     """Whether the full stop after a text belongs to its last word."""
-    last = LAST_WORD.search(before)
-    if last is None:
+    words = before.split()
+    if not words or before[-1].isspace():
         return False
-    word = last[1].lstrip("\"'“‘([*_")
+    word = words[-1].lstrip("\"'“‘([*_")
     is_initial = len(word) == 1 and word.isupper() and word != "I"
-    is_item = word.isdecimal() and not before[: last.start()].strip()
+    is_item = word.isdecimal() and len(words) == 1
     return is_initial or is_item or word.lower() in ABBREVIATIONS
 
 
@@ -408,7 +411,7 @@ def _sentences(text: str) -> tuple[tuple[int, str], ...]:
     """Length in words and first word of each sentence that has one."""
     found = []
     for sentence in split_sentences(text):
-        marker = MARKER.match(sentence)
+        marker = None if sentence[0].isalpha() else MARKER.match(sentence)
         rest = sentence[marker.end() if marker else 0 :]
         if rest.isascii():
             words = rest.translate(SIGNS_AWAY).split()  # the same words in a third of the time
@@ -419,9 +422,10 @@ def _sentences(text: str) -> tuple[tuple[int, str], ...]:
     return tuple(found)
 
 
-def _sentence_lengths(answers: Answers) -> list[NDArray[np.float64]]:
-    lengths = [np.array([size for size, _ in found], dtype=float) for found in answers.each(_sentences)]
-    if not any(each.size for each in lengths):
+def _sentence_lengths(answers: Answers) -> list[list[int]]:
+    """Words of each sentence of each answer."""
+    lengths = [[size for size, _ in found] for found in answers.each(_sentences)]
+    if not any(lengths):
         raise Undefined("no answer has a sentence")
     return lengths
 
@@ -440,7 +444,7 @@ def _sentence_lengths(answers: Answers) -> list[NDArray[np.float64]]:
 )
 def sentence_length(answers: Answers) -> float:
     """Mean number of words in a sentence; each answer counts alike."""
-    return float(np.mean([each.mean() for each in _sentence_lengths(answers) if each.size]))
+    return float(np.mean([sum(each) / len(each) for each in _sentence_lengths(answers) if each]))
 
 
 @metric(
@@ -460,10 +464,14 @@ def sentence_length_variation(answers: Answers) -> float:
 
     Answers of one sentence are left out.
     """
-    several = [each for each in _sentence_lengths(answers) if each.size > 1]
+    several = [each for each in _sentence_lengths(answers) if len(each) > 1]
     if not several:
         raise Undefined("no answer has two sentences")
-    return float(np.mean([each.std(ddof=1) / each.mean() for each in several]))
+    sizes, lengths = np.array(list(map(len, several))), np.array(list(chain.from_iterable(several)))
+    begins = np.cumsum(sizes) - sizes
+    means = np.add.reduceat(lengths, begins) / sizes
+    squares = np.add.reduceat((lengths - np.repeat(means, sizes)) ** 2, begins)
+    return float((np.sqrt(squares / (sizes - 1)) / means).mean())
 
 
 @metric(
@@ -477,7 +485,7 @@ def sentence_length_variation(answers: Answers) -> float:
 )
 def sentence_length_sd(answers: Answers) -> float:
     """Standard deviation of the lengths of all sentences of all answers, in words."""
-    pooled = np.concatenate(_sentence_lengths(answers))
+    pooled = np.array(list(chain.from_iterable(_sentence_lengths(answers))))
     if pooled.size < 2:
         raise Undefined("1 sentence in all, 2 are needed")
     return float(pooled.std(ddof=1))
@@ -496,7 +504,7 @@ def sentence_length_sd(answers: Answers) -> float:
 )
 def sentence_length_difference(answers: Answers) -> Matrix:
     """Difference between two answers in their mean sentence length, in words. An answer without one counts as 0."""
-    means = np.array([each.mean() if each.size else 0.0 for each in _sentence_lengths(answers)])
+    means = np.array([sum(each) / len(each) if each else 0.0 for each in _sentence_lengths(answers)])
     difference: Matrix = np.abs(means[:, None] - means[None, :])
     return difference
 
@@ -538,11 +546,14 @@ def sentence_opening_similarity(answers: Answers) -> Matrix:
     if not any(openings):
         raise Undefined("no answer has a sentence")
     # No opening at all is an opening of its own.
-    tokens = Sequences([words or [""] for words in openings])
-    grams = tokens.grams(1)
-    shares = np.zeros((len(answers), grams.distinct))
-    np.add.at(shares, (grams.owners, grams.ids), 1 / tokens.lengths[grams.owners])
-    return np.array([np.minimum(shares, own).sum(axis=1) for own in shares])
+    openings = [words or [""] for words in openings]
+    sizes = np.array(list(map(len, openings)))
+    ids = classes(list(chain.from_iterable(openings)))
+    shares = np.zeros((len(answers), int(ids.max()) + 1))
+    np.add.at(shares, (np.repeat(np.arange(len(sizes)), sizes), ids), np.repeat(1 / sizes, sizes))
+    step = max(1, BLOCK // shares.size)
+    rows = [shares[begin : begin + step, None] for begin in range(0, len(shares), step)]
+    return np.concatenate([np.minimum(own, shares).sum(axis=2) for own in rows])
 
 
 def layout(text: str) -> str:
@@ -559,17 +570,18 @@ def layout(text: str) -> str:
     blocks: list[tuple[str, int]] = []
     is_code, is_open = False, False
     for line in text.splitlines():
-        if FENCE.match(line):
+        first = line.lstrip()[:1]
+        if first and first in "`~" and FENCE.match(line):
             if not is_code:
                 blocks.append(("C", 1))
             is_code, is_open = not is_code, False
             continue
         if is_code:
             continue
-        if not line.strip():
+        if not first:
             is_open = False
             continue
-        kind = _kind(line)
+        kind = "P" if first.isalpha() else _kind(line)
         if blocks and kind in {"L", "N"} and blocks[-1][0] == kind:
             blocks[-1] = (kind, blocks[-1][1] + 1)  # white space between items does not end a list
         elif not (is_open and (kind == "P" or (kind in {"T", "Q"} and blocks[-1][0] == kind))):

@@ -1,13 +1,14 @@
 """Lexical richness within each answer: how varied its own words are. It says nothing of how the answers differ."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.counts import chance_drawn
+from diversity.counts import chances_drawn
 from diversity.registry import metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers, Batch, Undefined
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,14 +28,13 @@ def _mean(values: Array, defined: NDArray[np.bool_], reason: str) -> float:
     return float(values[defined].mean())
 
 
-def _previous(answers: Answers) -> Integers:
+def _previous(words: Batch) -> Integers:
     """Place of the same word's last occurrence in the answer, -1 for its first; answers laid end to end."""
-    words = answers.lexemes
-    grams = words.grams(1)
-    places = grams.sorted_starts
+    grams, _ = words.grams(1)
+    places = grams.starts
     owners = words.owners[places]
-    again = (grams.sorted_ids[1:] == grams.sorted_ids[:-1]) & (owners[1:] == owners[:-1])
-    previous = np.full(len(places), -1, dtype=np.int64)
+    again = (grams.ids[1:] == grams.ids[:-1]) & (owners[1:] == owners[:-1])
+    previous = np.full(len(words.owners), -1, dtype=np.int64)
     previous[places[1:][again]] = places[:-1][again]
     return previous
 
@@ -54,7 +54,8 @@ def ttr(answers: Answers) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers that have a word.
     """
     lengths = answers.lexemes.lengths
-    types = np.bincount(answers.lexemes.cells(1).owners, minlength=len(answers))
+    cells = answers.lexemes.cells(1)
+    types = np.bincount(cells.owners, minlength=len(answers)) + cells.single
     return _mean(types / np.maximum(lengths, 1), lengths > 0, "no answer has a word")
 
 
@@ -73,15 +74,18 @@ def mattr(answers: Answers, *, window: int = 50) -> float:
     shorter one it is undefined, and not the ratio of the whole.
     """
     words = answers.lexemes
+    return _mean(words.per_answer(_mattr, window), words.lengths >= window, f"no answer has {window} words")
+
+
+def _mattr(words: Batch, window: int) -> Array:
     lengths, owners = words.lengths, words.owners
     begins = np.cumsum(lengths) - lengths
     place = np.arange(len(owners))
     # A word counts as new in the windows that start after its last occurrence and reach from before it to it.
-    earliest = np.maximum(np.maximum(_previous(answers) + 1, place - window + 1), begins[owners])
+    earliest = np.maximum(np.maximum(words.per_answer(_previous) + 1, place - window + 1), begins[owners])
     latest = np.minimum(place, (begins + lengths - window)[owners])
-    new = np.bincount(owners, weights=np.maximum(latest - earliest + 1, 0), minlength=len(answers))
-    windows = lengths - window + 1
-    return _mean(new / (np.maximum(windows, 1) * window), windows > 0, f"no answer has {window} words")
+    new = np.bincount(owners, weights=np.maximum(latest - earliest + 1, 0), minlength=len(lengths))
+    return new / (np.maximum(lengths - window + 1, 1) * window)
 
 
 @metric(
@@ -98,16 +102,17 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
     Words are read in one case and without punctuation. It is the mean over the answers of 42 words or more.
     """
     words = answers.lexemes
-    cells = words.cells(1)
-    long_enough = words.lengths >= draws
-    kept = long_enough[cells.owners]
-    owners, counts = cells.owners[kept], cells.counts[kept]
-    # Few counts and lengths recur: each chance is worked out once.
-    width = int(counts.max(initial=0)) + 1
-    keys, each = np.unique(words.lengths[owners] * width + counts, return_inverse=True)
-    chances = chance_drawn(keys % width, keys // width, draws)[each]
-    drawn = np.bincount(owners, weights=chances, minlength=len(answers)) / draws
-    return _mean(drawn, long_enough, f"no answer has {draws} words")
+    return _mean(words.per_answer(_hdd, draws), words.lengths >= draws, f"no answer has {draws} words")
+
+
+def _hdd(words: Batch, draws: int) -> Array:
+    cells, _ = words.cells(1)
+    sizes = np.array(sorted(set(words.lengths.tolist())), dtype=np.int64)
+    of_length = np.searchsorted(sizes, words.lengths)
+    chances = chances_drawn(int(cells.counts.max(initial=1)), np.maximum(sizes, draws), draws)
+    of_kind = chances[of_length[cells.owners], cells.counts]
+    drawn = np.bincount(cells.owners, weights=of_kind, minlength=len(words.lengths))
+    return (drawn + cells.single * chances[of_length, 1]) / draws
 
 
 @metric(
@@ -125,39 +130,50 @@ def mtld(answers: Answers, *, threshold: float = 0.72) -> float:
     one case and without punctuation. It is the mean over the answers. Undefined for an answer without a repeated
     word, for which lexicalrichness gives the number of its words.
     """
-    lengths = answers.lexemes.lengths
-    previous = _previous(answers)
-    repeats = np.flatnonzero(previous >= 0)
-    owners = answers.lexemes.owners[repeats]
-    begins = np.cumsum(lengths) - lengths
-    forward = (repeats - begins[owners], previous[repeats] - begins[owners])
-    # Read backwards, a word's next occurrence is its last one, and the order of the repeats is that of those.
-    backward_order = np.lexsort((-previous[repeats], owners))
-    mirrored = (begins + lengths - 1)[owners]
-    backward = ((mirrored - previous[repeats])[backward_order], (mirrored - repeats)[backward_order])
-    ends = np.cumsum(np.bincount(owners, minlength=len(answers)))
-    factors = [_factors(places, before, ends, lengths, threshold) for places, before in (forward, backward)]
+    words = answers.lexemes
+    values = words.per_answer(_mtld, threshold)
+    return _mean(values, np.isfinite(values), "no answer has a word twice")
+
+
+def _mtld(words: Batch, threshold: float) -> Array:
+    forward = words.per_answer(_previous)
+    # Read backwards, the next occurrence of a word is its last one.
+    repeats = np.flatnonzero(forward >= 0)
+    backward = np.full_like(forward, -1)
+    last = len(forward) - 1
+    backward[last - forward[repeats]] = last - repeats
+    factors = _factors(forward, words.lengths, threshold)
+    reversed_factors = _factors(backward, words.lengths[::-1], threshold)[::-1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        values = (lengths / factors[0] + lengths / factors[1]) / 2
-    return _mean(values, factors[0] > 0, "no answer has a word twice")
+        return (words.lengths / factors + words.lengths / reversed_factors) / 2
 
 
-def _factors(places: Integers, previous: Integers, ends: Integers, lengths: Integers, threshold: float) -> Array:
-    """Count the runs of each answer from the places of its repeated words, the only ones that lower the ratio."""
-    pairs = list(zip(places.tolist(), previous.tolist(), strict=True))
+def _factors(previous: Integers, lengths: Integers, threshold: float) -> Array:
+    """Count the runs of each answer by the places of its repeated words, the only ones that lower the ratio."""
+    repeats, ends = np.flatnonzero(previous >= 0), np.cumsum(lengths)
+    places, befores = repeats.tolist(), previous[repeats].tolist()
+    bounds = np.searchsorted(repeats, ends).tolist()
+    longest = _longest(1 << int(lengths.max(initial=0)).bit_length(), threshold)
     factors = []
-    begin = 0
-    for end, length in zip(ends.tolist(), lengths.tolist(), strict=True):
-        start = repeated = closed = 0
-        for place, before in pairs[begin:end]:
+    begin = first = 0
+    for bound, end in zip(bounds, ends.tolist(), strict=True):
+        start, repeated, closed = begin, 0, 0
+        for place, before in zip(places[first:bound], befores[first:bound], strict=True):
             if before >= start:
                 repeated += 1
-                read = place - start + 1
-                if (read - repeated) / read <= threshold:
+                if place - start < longest[repeated]:
                     closed += 1
                     start = place + 1
                     repeated = 0
-        rest = length - start
+        rest = end - start
         factors.append(closed + (repeated / rest / (1 - threshold) if rest else 0.0))
-        begin = end
+        begin, first = end, bound
     return np.array(factors)
+
+
+@lru_cache(maxsize=16)
+def _longest(most: int, threshold: float) -> list[int]:
+    """Words of the longest run that 0, 1, 2, ... repeated words close."""
+    repeated = np.arange(most + 1)
+    read = np.floor(repeated / (1 - threshold)).astype(np.int64) + 1
+    return (read - ((read - repeated) / read > threshold)).tolist()  # type: ignore[no-any-return]
