@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import math
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -39,7 +40,7 @@ from diversity.scoring import (
     over_prompts,
     within_prompts,
 )
-from diversity.views import Answers, Lexicon
+from diversity.views import Answers, Codes, Lexicon
 
 BLOCK = 4096  # outputs from which a block is full; a quarter of it in a table of few blocks
 FEW = 16  # blocks
@@ -58,6 +59,8 @@ DRAWN: dict[str, pl.DataType] = {
     "limit": pl.Int32(),
     "texts": pl.List(pl.String()),
     "behaviours": pl.List(pl.String()),
+    "codes": pl.List(pl.Int32()),  # the words of the texts, laid end to end, by their places in the block's `words`
+    "lengths": pl.List(pl.Int32()),
 }
 
 
@@ -67,6 +70,7 @@ class Block:
 
     rows: pl.DataFrame
     drawn: pl.DataFrame
+    words: pl.Series
     readings: Readings
     reads: list[Reads] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
@@ -78,22 +82,22 @@ class Block:
         if vectors is not None and len(vectors):
             read = read.with_columns(vector=pl.Series(vectors, dtype=pl.Array(pl.Float32(), vectors.shape[1])))
         parts = []
-        for frame in (self.rows, self.drawn, read):
+        for frame in (self.rows, self.drawn, self.words.to_frame(), read):
             file = io.BytesIO()
             frame.write_parquet(file, compression="zstd")
             parts.append(file.getvalue())
         parts.extend(json.dumps(told).encode() for told in (self.reads, self.looks))
-        return struct.pack("<5q", *map(len, parts)) + b"".join(parts)
+        return struct.pack("<6q", *map(len, parts)) + b"".join(parts)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Block:
         """Make a block of what `to_bytes` gave."""
         file = io.BytesIO(content)
-        *lengths, of_reads, of_looks = struct.unpack("<5q", file.read(40))
-        rows, drawn, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
+        *lengths, of_reads, of_looks = struct.unpack("<6q", file.read(48))
+        rows, drawn, words, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
         reads, looks = ([tuple(told) for told in json.loads(file.read(length))] for length in (of_reads, of_looks))
         vectors = read["vector"].to_numpy() if "vector" in read.columns else None
-        return cls(rows, drawn, Readings(read["text"].to_list(), vectors), reads, looks)
+        return cls(rows, drawn, words["word"], Readings(read["text"].to_list(), vectors), reads, looks)
 
 
 def measured(
@@ -139,14 +143,21 @@ def _prompts(frame: pl.DataFrame) -> int:
 
 
 def boundaries(keys: pl.DataFrame) -> pl.DataFrame:
-    """Tell each prompt's block: whole prompts in the order of their names, each block full with 4,096 outputs.
+    """Tell each prompt's block: whole prompts in the order of their names, blocks of like size, some 4,096 outputs.
 
-    In a table of fewer than 65,536 outputs 1,024 fill one, so that a few thousand are shared out too.
+    In a table of fewer than 65,536 outputs they are of 512 or less and even in number, so that processes that share a
+    few thousand outputs are done at the same time; 1,024 are one block.
     """
-    size = BLOCK if len(keys) >= FEW * BLOCK else max(1, BLOCK // 4)
+    few = max(1, BLOCK // 4)
+    if len(keys) >= FEW * BLOCK:
+        blocks = math.ceil(len(keys) / BLOCK)
+    else:
+        blocks = 2 * math.ceil(len(keys) / few) if len(keys) > few else 1
     counted = keys.group_by("domain", "prompt_id").len().sort("domain", "prompt_id")
-    before = counted["len"].cum_sum() - counted["len"]
-    return counted.select("domain", "prompt_id", block=(before // size).cast(pl.Int32))
+    before = (counted["len"].cum_sum() - counted["len"]).cast(pl.Int64)
+    # A prompt of very many outputs leaves blocks without any.
+    numbers = (before * blocks // len(keys)).rle_id()
+    return counted.select("domain", "prompt_id", block=numbers.cast(pl.Int32))
 
 
 def in_blocks(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
@@ -197,13 +208,13 @@ class _Work:
 
 
 def _started(frame: pl.DataFrame, panel: Panel, semantics: Semantics, engine: Engine, kept: Cache) -> _Work:
-    work = _Work(frame, key_of(*_content(frame)))
+    work = _Work(frame, key_of(*_content(frame)) if kept.is_used else b"")
     content = kept.get([work.key]).get(work.key)
     if content is not None:
         work.known = Block.from_bytes(content)
     else:
         readings = Readings()
-        if panel.needs_vectors:
+        if panel.needs_vectors and semantics.embedder is not None:
             readings = semantics.read(answer_sets(frame, panel, readings.encode))
         work.task = frame, panel, readings, semantics.calibration
         work.future = engine.submit(measure_block, *work.task)
@@ -216,7 +227,8 @@ def _finished(ahead: deque[_Work], engine: Engine, kept: Cache) -> Block:
     while work.known is None:
         try:
             work.known = engine.result(work.future)
-            kept.put({work.key: work.known.to_bytes()})
+            if kept.is_used:
+                kept.put({work.key: work.known.to_bytes()})
         except engine.lost as error:
             work.tries += 1
             if work.tries > RETRIES:
@@ -250,12 +262,15 @@ def measure_block(
     return Block(rows, *_drawn(sets, panel, readings), reads, looks)
 
 
-def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, Readings]:
-    """Answers that measures over all prompts need, and their vectors: all of them, or those that are drawn."""
+def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, pl.Series, Readings]:
+    """Answers that measures over all prompts need, their words and vectors: all of them, or those that are drawn."""
     rows: list[dict[str, Any]] = []
-    pools = panel.keeps_answers
-    if not pools and not panel.of_unit("across prompts"):
-        return pl.DataFrame(schema=pl.Schema(DRAWN)), Readings()
+    pools, across = panel.keeps_answers, panel.of_unit("across prompts")
+    if not pools and not across:
+        return pl.DataFrame(schema=pl.Schema(DRAWN)), pl.Series("word", dtype=pl.String()), Readings()
+    vocabulary: list[str] = []
+    codes: list[Codes] = []
+    are_read = any(m.needs != "vectors" for m in across)
     numbers: dict[int, int] = {}
     texts: dict[str, None] = {}
     for each in sets:
@@ -269,6 +284,9 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
         answers = each.answers
         places = range(len(answers)) if pools else each.order()
         behaviours = answers.behaviours
+        tokens = [answers.tokens[i] for i in places] if are_read else []
+        codes.append(np.concatenate(tokens) if tokens else np.empty(0, dtype=np.int32))
+        vocabulary = answers.lexicon.words  # one and the same for all
         rows.append(
             {
                 "answers": numbers.setdefault(id(answers), len(numbers)),
@@ -280,14 +298,20 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
                 "limit": answers.limit,
                 "texts": [answers.texts[i] for i in places],
                 "behaviours": None if behaviours is None else [behaviours[i] for i in places],
+                "lengths": list(map(len, tokens)) or None,
             }
         )
         if readings.vectors is not None:
             texts.update(dict.fromkeys(answers.read[i] for i in places))
     drawn = pl.DataFrame(rows, schema=pl.Schema(DRAWN))
+    is_used = np.zeros(len(vocabulary), dtype=bool)
+    is_used[np.concatenate([*codes, np.empty(0, dtype=np.int32)])] = True
+    words = pl.Series("word", [vocabulary[code] for code in np.flatnonzero(is_used).tolist()], dtype=pl.String())
+    numbered = (np.cumsum(is_used) - 1).astype(np.int32)
+    drawn = drawn.with_columns(pl.Series("codes", [numbered[each] for each in codes], dtype=DRAWN["codes"]))
     if readings.vectors is None:
-        return drawn, Readings()
-    return drawn, Readings(list(texts), readings.vectors[[readings.rows[text] for text in texts]])
+        return drawn, words, Readings()
+    return drawn, words, Readings(list(texts), readings.vectors[[readings.rows[text] for text in texts]])
 
 
 def rows_over_prompts(
@@ -300,14 +324,16 @@ def rows_over_prompts(
     readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
     sets: list[AnswerSet] = []
     lexicon = Lexicon()
-    # A text is drawn under several conditions.
-    words = cache(lexicon.read)
-    are_read = any(m.unit == "across prompts" and m.needs != "vectors" for m in panel.metrics)
     for block in blocks:
         made: dict[int, Answers] = {}
-        for row in block.drawn.iter_rows(named=True):
+        numbers = lexicon.codes(block.words.to_list())
+        codes = block.drawn["codes"]
+        for place, row in enumerate(block.drawn.drop("codes").iter_rows(named=True)):
             domain = panel.domains[row["domain"]]
             if row["answers"] not in made:
+                tokens = None
+                if row["lengths"] is not None:
+                    tokens = np.split(numbers[codes[place].to_numpy()], np.cumsum(row["lengths"])[:-1])
                 made[row["answers"]] = Answers(
                     row["texts"],
                     language=domain.language,
@@ -316,7 +342,7 @@ def rows_over_prompts(
                     limit=row["limit"],
                     calibration=semantics.calibration,
                     lexicon=lexicon,
-                    tokens=[words(text) for text in row["texts"]] if are_read else None,
+                    tokens=tokens,
                 )
             answers = made[row["answers"]]
             key = row["checkpoint"], domain, row["prompt_id"], row["condition"]
@@ -408,8 +434,8 @@ def engine_for(workers: int | None, blocks: int, *, helps: bool = False) -> Engi
     """
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}: give 1 or more")
-    # A process takes as long to start as it takes to measure a block or two.
-    count = min(workers or (processors() if blocks > 2 else 1), blocks)
+    # A process takes as long to start as it takes to measure a thousand outputs.
+    count = min(workers or (processors() if blocks > 4 else 1), blocks)
     started = expected()
     if started and helps and workers is None and count > 1:
         return started

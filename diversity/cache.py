@@ -88,6 +88,11 @@ class Cache:
             return
         self._table = table
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything is kept."""
+        return self._table is not None
+
     def get(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """Return what is kept under the keys."""
         if self._table is None:

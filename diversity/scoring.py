@@ -397,8 +397,7 @@ def within_prompts(
             for each in of_prompt:
                 yield from each.rows(of_set(each.domain, each.condition), known)
             whole = [s for s in of_prompt if s.condition not in panel.lean]
-            yield from _between(whole, of_pair, panel.pairs, known)
-            reads.extend(_read(whole, reading, panel, known))
+            yield from _between(whole, panel, of_pair, reading, reads, known)
             if panel.looks:
                 found = {s.checkpoint: s.answers for s in of_prompt if s.condition == ALL}
                 if set(panel.looks) <= set(found):
@@ -459,51 +458,47 @@ def _joined(sets: Sequence[AnswerSet], pairs: Sequence[tuple[str, str]]) -> list
 
 def _between(
     sets: Sequence[AnswerSet],
+    panel: Panel,
     metrics: Callable[[Domain, str], Sequence[Metric]],
-    pairs: Sequence[tuple[str, str]],
+    pooled: Sequence[Metric],
+    reads: list[Reads],
     measured: _Measured,
 ) -> Iterator[Row]:
-    """Scores between the checkpoints of each pair, on one prompt."""
+    """Scores between the checkpoints of each pair, on one prompt.
+
+    `reads` takes what pooled metrics read of it, where every checkpoint of the domain has an answer.
+    """
     found = {(s.checkpoint, s.condition): s for s in sets}
     for condition in dict.fromkeys(s.condition for s in sets):
-        for names in pairs:
+        domain, prompt_id = sets[0].domain, sets[0].prompt_id
+        sides = [found.get((name, condition)) for name in panel.checkpoints[domain.name]]
+        is_shared = all(side is not None and len(side.answers) for side in sides)
+        for names in panel.pairs:
             pre, post = (found.get((name, condition)) for name in names)
             if pre is None or post is None:
                 continue
             known = measured.setdefault((id(pre.answers), id(post.answers)), {})
-            for metric in metrics(pre.domain, condition):
+            for metric in metrics(domain, condition):
                 if metric.name not in known:
                     known[metric.name] = between_checkpoints(metric, pre.some(), post.some())
                 value, note = known[metric.name]
                 yield _row(
                     ARROW.join(names),
-                    pre.domain.name,
-                    pre.prompt_id,
+                    domain.name,
+                    prompt_id,
                     condition,
                     metric,
                     value=value,
                     n=len(pre.some()) + len(post.some()),
                     note=note or pre.note or pre.drawn_note or post.drawn_note,
                 )
-
-
-def _read(sets: Sequence[AnswerSet], metrics: Sequence[Metric], panel: Panel, measured: _Measured) -> Iterator[Reads]:
-    """What pooled metrics read of one prompt, where every checkpoint of its domain has an answer."""
-    found = {(s.checkpoint, s.condition): s for s in sets if len(s.answers)}
-    for condition in dict.fromkeys(s.condition for s in sets if metrics):
-        domain, prompt_id = sets[0].domain, sets[0].prompt_id
-        if not all((checkpoint, condition) in found for checkpoint in panel.checkpoints[domain.name]):
-            continue
-        for names in panel.pairs:
-            if not set(names) <= panel.checkpoints[domain.name]:
+            if not is_shared:
                 continue
-            pre, post = (found[name, condition] for name in names)
-            known = measured.setdefault((id(pre.answers), id(post.answers)), {})
-            wanted = fitting(metrics, domain)
-            for metric in wanted:
+            read = fitting(pooled, domain)
+            for metric in read:
                 if metric.name not in known:
                     known[metric.name] = read_of(metric, pre.some(), post.some())
-            yield domain.name, prompt_id, condition, ARROW.join(names), {m.name: known[m.name] for m in wanted}
+            reads.append((domain.name, prompt_id, condition, ARROW.join(names), {m.name: known[m.name] for m in read}))
 
 
 def over_prompts(

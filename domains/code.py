@@ -194,11 +194,11 @@ def _fenced(text: str, syntax: Syntax) -> tuple[list[tuple[str, str]], list[str]
         elif closing:
             inside = None
             outside.append(closing[1])
-        elif inside and signs[0] == "`" and re.fullmatch(r"(?:(?!```).)*[^\s`]```[ \t]*", line):
+        elif inside and signs[0] == "`" and "```" in line and re.fullmatch(r"(?:(?!```).)*[^\s`]```[ \t]*", line):
             blocks[-1][1].append(line.rstrip().removesuffix("```"))
             inside = None
         elif inside:
-            blocks[-1][1].append(re.sub(rf"^[ \t]{{0,{width}}}", "", line))
+            blocks[-1][1].append(re.sub(rf"^[ \t]{{0,{width}}}", "", line) if width else line)
         else:
             outside.append(line)
     return [(language, "\n".join(body)) for language, body in blocks], outside

@@ -159,7 +159,18 @@ def test_a_pooled_metric_of_the_running_script_is_given_answers_or_what_it_reads
 
 def test_a_prompt_is_never_cut():
     keys = pl.DataFrame({"domain": ["d"] * 9000, "prompt_id": ["a"] * 5000 + ["b"] * 10 + ["c"] * 3990})
-    assert blocks.boundaries(keys)["block"].to_list() == [0, 4, 4]
+    assert blocks.boundaries(keys)["block"].to_list() == [0, 1, 1]
+
+
+def test_blocks_are_of_like_size_and_few_are_an_even_number():
+    def sizes(prompts, n=32):
+        ids = [f"{p:05}" for p in range(prompts) for _ in range(n)]
+        return blocks.boundaries(pl.DataFrame({"domain": "d", "prompt_id": ids}))["block"].value_counts()["count"]
+
+    assert sorted(sizes(100)) == [12, 12, 12, 12, 13, 13, 13, 13]
+    assert [len(sizes(prompts)) for prompts in (1, 32, 33, 64, 65)] == [1, 1, 4, 4, 6]
+    large = sizes(2100)
+    assert (len(large), large.min(), large.max()) == (17, 123, 124)
 
 
 def test_what_a_reader_looks_at_does_not_depend_on_blocks_either(monkeypatch, cache):
@@ -278,7 +289,7 @@ def test_a_process_that_would_wait_does_what_no_other_has_begun(tmp_path, monkey
     assert processes.expected() is None
     samples.write_text(" " * processes.BYTES)
     processes.expect([str(samples), "not/there"])
-    engine = blocks.engine_for(None, 3, helps=True)
+    engine = blocks.engine_for(None, 5, helps=True)
     try:
         # The one other process waits for what only this one can do.
         waiting, touching = engine.submit(_waits_for, mark), engine.submit(mark.touch)

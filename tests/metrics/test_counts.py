@@ -1,7 +1,9 @@
 """Statistics of counts: values worked to 80 digits, and the examples of the docstrings."""
 
 import doctest
+from fractions import Fraction
 from importlib import import_module
+from math import comb
 
 import numpy as np
 import pytest
@@ -76,3 +78,14 @@ def test_rarefied_kinds_are_the_mean_over_all_draws(draws):
     individuals = [kind for kind, count in enumerate([4, 3, 2, 1, 1, 1]) for _ in range(count)]
     each = [len(set(drawn)) for drawn in combinations(individuals, draws)]
     assert counts.rarefied(np.array([4, 3, 2, 1, 1, 1]), draws) == pytest.approx(np.mean(each), abs=1e-9)
+
+
+def test_chances_of_a_large_set_keep_their_digits():
+    # By whole numbers: differences of logarithms of factorials lose four digits here.
+    total, draws = 20_000, 100
+    missed = comb(total, draws)
+    chances = counts.chances_drawn(3, np.array([total]), draws)[0]
+    for count in range(4):
+        exact = 1 - Fraction(comb(total - count, draws), missed)
+        assert chances[count] == pytest.approx(float(exact), rel=1e-13)
+    assert counts.chances_drawn(4, np.array([5]), 3)[0] == pytest.approx([0, 0.6, 0.9, 1, 1], abs=1e-15)
