@@ -604,18 +604,19 @@ def _estimates(known: _Groups, shared: _Groups, settings: Mapping[str, Any]) -> 
     """
     sides = {k: (g["pre"].to_numpy(), g["post"].to_numpy()) for k, g in known.items() if len(g) > 1}
     sides |= {k: (np.zeros(len(g)), g["value"].to_numpy()) for k, g in shared.items() if len(g) > 1}
+    # Most conditions leave most outputs as they are: what is equal is estimated once.
+    alike = {k: (find_metric(k[1]).headline, pre.tobytes(), post.tobytes()) for k, (pre, post) in sides.items()}
+    different = {alike[k]: pair for k, pair in sides.items()}
     # Threads that wait for the next product would take as long as the products.
     with threadpool_limits(1, "blas"):
-        p = sign_flips([post - pre for pre, post in sides.values()], seed=settings["seed"])
-    flips = dict(zip(sides, p, strict=True))
-    heads = [k for k in sides if find_metric(k[1]).headline]
-    ratios = log_ratios([sides[k] for k in heads], m=settings["m"], p=[flips[k] for k in heads])
+        p = sign_flips([post - pre for pre, post in different.values()], seed=settings["seed"])
+    heads = {each: (pair, one) for (each, pair), one in zip(different.items(), p, strict=True) if each[0]}
+    ratios = log_ratios([pair for pair, _ in heads.values()], m=settings["m"], p=[one for _, one in heads.values()])
     # Less similarity is more dissimilarity.
-    sides |= {k: sides[k][::-1] for k in heads}
-    differences = dict(zip(sides, mean_differences(list(sides.values()), p=p), strict=True))
-    return {k: (each, each) for k, each in differences.items()} | {
-        k: (ratio, differences[k]) for k, ratio in zip(heads, ratios, strict=True)
-    }
+    pairs = [pair[::-1] if each[0] else pair for each, pair in different.items()]
+    differences = dict(zip(different, mean_differences(pairs, p=p), strict=True))
+    first = differences | dict(zip(heads, ratios, strict=True))
+    return {k: (first[each], differences[each]) for k, each in alike.items()}
 
 
 def _paired(scores: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
@@ -866,7 +867,7 @@ def _by_prompt(known: pl.DataFrame) -> tuple[str, str, str]:
     """What a signature says of prompts, counts and interval where each prompt has a score."""
     counts = [n for c in ("pre_n", "post_n", "n") if c in known.columns for n in known[c].to_list()]
     return (
-        prompts_shown(known["prompt_id"]),
+        prompts_shown(known["prompt_id"].to_list()),
         counts_shown(counts),
         "ci:envelope.t+el.95",
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from statistics import NormalDist
 
 
 def t_tail(t: float, df: float) -> float:
@@ -32,8 +31,8 @@ def t_quantile(tail: float, df: float) -> float:
     """
     if tail == 0:
         return math.inf
-    t = -NormalDist().inv_cdf(tail)
-    # The tail is convex and the start below the root: Newton's steps go up to it.
+    # The tail is convex, and the tangent at 0 meets it below the root: Newton's steps go up to that.
+    t = (0.5 - tail) * math.sqrt(2 * math.pi)
     for _ in range(1000):
         x, y = df / (df + t * t), t * t / (df + t * t)
         step = (t_tail(t, df) - tail) * t / _power(df / 2, 0.5, x, y)

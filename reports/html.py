@@ -403,10 +403,12 @@ def _clean(value: Any) -> Any:
         return visible(value)
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {visible(str(k)): _clean(v) for k, v in value.items()}
+    if isinstance(value, int):
+        return value
     if isinstance(value, list | tuple):
         return [_clean(v) for v in value]
+    if isinstance(value, Mapping):
+        return {visible(str(k)): _clean(v) for k, v in value.items()}
     return value
 
 
