@@ -267,7 +267,7 @@ class Batch:
         self._overlaps: dict[tuple[int, bool], tuple[Matrix, NDArray[np.bool_]]] = {}
         self._matches: dict[int, Integers] = {}
         self._sums: dict[Callable[[str], Sequence[int]], Integers] = {}
-        self._measured: dict[tuple[Any, ...], Matrix] = {}
+        self._measured: dict[tuple[Any, ...], NDArray[Any]] = {}
 
     @classmethod
     def of(cls, items: Sequence[Sequence[str]]) -> Batch:
@@ -354,8 +354,8 @@ class Batch:
             self._sums[tell] = running[ends] - running[ends - self.lengths]
         return self._sums[tell]
 
-    def per_answer(self, measure: Callable[..., Matrix], *details: Any) -> Matrix:
-        """Return what a function says of each answer of all sets, shape (answers,); it is asked once."""
+    def told(self, measure: Callable[..., NDArray[Any]], *details: Any) -> NDArray[Any]:
+        """Return what a function says of the batch; it is asked once."""
         key = measure, *details
         if key not in self._measured:
             self._measured[key] = measure(self, *details)
@@ -534,8 +534,9 @@ class Sequences:
         return self._batch.sums(tell)[self._answers]
 
     def per_answer(self, measure: Callable[..., Matrix], *details: Any) -> Matrix:
-        """Return what a function says of each answer of a batch, for these; it is asked once of the batch."""
-        return self._batch.per_answer(measure, *details)[self._answers]
+        """Return what a function of a batch says of each answer, for these; it is asked once of their batch."""
+        own: Matrix = self._batch.told(measure, *details)[self._answers]
+        return own
 
     @cached_property
     def ids(self) -> Integers:

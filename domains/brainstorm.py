@@ -8,7 +8,10 @@ from diversity.domain import Domain, Prompt
 from diversity.domains.story import without_preamble
 from diversity.views import FUNCTION_WORDS
 
-WORK = r"(?:ideas?|suggestions?|options?|names?|ways?|list|reasons?|examples?|questions?|titles?|things?|tips?|possibilities)"
+WORK = (
+    r"(?:ideas?|suggestions?|options?|names?|ways?|list|reasons?|examples?|questions?|titles?|things?|tips?"
+    r"|possibilities)"
+)
 ITEM = re.compile(
     r"^(?P<indent>[ \t]*)(?:\*\*|__)?(?:[-*+•–][ \t]+|\(?\d{1,2}[.):][ \t]*|\(?[a-z][.)][ \t]+)(?=\S)", re.MULTILINE
 )

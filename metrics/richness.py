@@ -82,10 +82,11 @@ def _mattr(words: Batch, window: int) -> Array:
     begins = np.cumsum(lengths) - lengths
     place = np.arange(len(owners))
     # A word counts as new in the windows that start after its last occurrence and reach from before it to it.
-    earliest = np.maximum(np.maximum(words.per_answer(_previous) + 1, place - window + 1), begins[owners])
+    earliest = np.maximum(np.maximum(words.told(_previous) + 1, place - window + 1), begins[owners])
     latest = np.minimum(place, (begins + lengths - window)[owners])
     new = np.bincount(owners, weights=np.maximum(latest - earliest + 1, 0), minlength=len(lengths))
-    return new / (np.maximum(lengths - window + 1, 1) * window)
+    ratios: Array = new / (np.maximum(lengths - window + 1, 1) * window)
+    return ratios
 
 
 @metric(
@@ -111,8 +112,9 @@ def _hdd(words: Batch, draws: int) -> Array:
     of_length = np.searchsorted(sizes, words.lengths)
     chances = chances_drawn(int(cells.counts.max(initial=1)), np.maximum(sizes, draws), draws)
     of_kind = chances[of_length[cells.owners], cells.counts]
-    drawn = np.bincount(cells.owners, weights=of_kind, minlength=len(words.lengths))
-    return (drawn + cells.single * chances[of_length, 1]) / draws
+    often = np.bincount(cells.owners, weights=of_kind, minlength=len(words.lengths))
+    drawn: Array = (often + cells.single * chances[of_length, 1]) / draws
+    return drawn
 
 
 @metric(
@@ -136,7 +138,7 @@ def mtld(answers: Answers, *, threshold: float = 0.72) -> float:
 
 
 def _mtld(words: Batch, threshold: float) -> Array:
-    forward = words.per_answer(_previous)
+    forward = words.told(_previous)
     # Read backwards, the next occurrence of a word is its last one.
     repeats = np.flatnonzero(forward >= 0)
     backward = np.full_like(forward, -1)
@@ -145,7 +147,8 @@ def _mtld(words: Batch, threshold: float) -> Array:
     factors = _factors(forward, words.lengths, threshold)
     reversed_factors = _factors(backward, words.lengths[::-1], threshold)[::-1]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (words.lengths / factors + words.lengths / reversed_factors) / 2
+        values: Array = (words.lengths / factors + words.lengths / reversed_factors) / 2
+    return values
 
 
 def _factors(previous: Integers, lengths: Integers, threshold: float) -> Array:
