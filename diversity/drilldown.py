@@ -16,10 +16,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from diversity.errors import InputError
+from diversity.metrics.clusters import linked
 from diversity.registry import FACETS, domain_of, find_metric
 from diversity.views import Answers, Sequences, Undefined, join
 
-SAME = 0.5  # mean similarity from which two groups of answers are one
 NEAR = 0.8  # lexical similarity from which an output is folded into an earlier one, as in `near_duplicates`
 CHARACTERS = 4000  # of one output
 TOP = 10  # prompts of a domain under outputs="top"
@@ -185,7 +185,7 @@ def _groups(both: Answers, facet: str) -> list[int | None] | None:
         held = [i for i, behaviour in enumerate(both.behaviours) if behaviour is not None]
     assert isinstance(similarity, np.ndarray)
     labels: list[int | None] = [None] * len(both)
-    for i, label in zip(held, linked(similarity), strict=True):
+    for i, label in zip(held, grouped(similarity), strict=True):
         labels[i] = label
     return labels
 
@@ -193,41 +193,11 @@ def _groups(both: Answers, facet: str) -> list[int | None] | None:
 HEADLINES = ("lexical", "syntactic", "semantic", "functional")
 
 
-def linked(similarity: NDArray[np.float64]) -> Labels:
-    """Groups by average linkage: two join while their mean similarity is 0.5 or more. The largest group is 0.
-
-    By chains of nearest neighbours (Murtagh 1983), with ties broken as in scipy.cluster.hierarchy, whose import takes
-    half a second in each process that measures.
-    """
-    n = len(similarity)
-    # The mean of many similarities of exactly 0.5 may miss it by rounding.
-    furthest = 1 - SAME + 1e-9
-    distance = np.triu((1 - similarity).clip(0), 1)
-    distance += distance.T
-    np.fill_diagonal(distance, math.inf)
-    if n < 2 or distance.min() > furthest:
-        return list(range(n))
-    label, size = np.arange(n), np.ones(n)
-    chain: list[int] = []
-    for _ in range(n - 1):
-        if not chain:
-            chain = [int((size > 0).argmax())]
-        while True:
-            x = chain[-1]
-            y = int(distance[x].argmin())
-            if len(chain) > 1 and distance[x, chain[-2]] <= distance[x, y]:
-                break
-            chain.append(y)
-        # Two that are nearest to each other are joined, under the name of the later.
-        x, y = sorted((chain.pop(), chain.pop()))
-        if distance[x, y] <= furthest:
-            label[label == label[x]] = label[y]
-        means = (size[x] * distance[x] + size[y] * distance[y]) / (size[x] + size[y])
-        size[x], size[y] = 0, size[x] + size[y]
-        distance[y] = distance[:, y] = means
-        distance[x] = distance[:, x] = distance[y, y] = math.inf
-    order = {one: rank for rank, (one, _) in enumerate(Counter(label.tolist()).most_common())}
-    return [order[one] for one in label.tolist()]
+def grouped(similarity: NDArray[np.float64]) -> Labels:
+    """Groups by average linkage, numbered by size; see `diversity.metrics.clusters.linked`."""
+    found = linked(similarity).tolist()
+    order = {label: rank for rank, (label, _) in enumerate(Counter(found).most_common())}
+    return [order[label] for label in found]
 
 
 def _repeats(similarity: Any, first: int) -> Iterator[int | None]:

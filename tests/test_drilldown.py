@@ -7,7 +7,7 @@ import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
 import diversity
-from diversity.drilldown import TOP, chosen, linked, looked_at
+from diversity.drilldown import TOP, chosen, grouped, looked_at
 from diversity.errors import InputError
 from diversity.shift import Shift
 from diversity.views import Answers
@@ -28,10 +28,10 @@ def seen(pre, post, **options):
 
 def test_groups_join_while_they_are_alike_to_a_half_on_average():
     similarity = np.array([[1, 0.9, 0.1, 0.1], [0.9, 1, 0.2, 0.1], [0.1, 0.2, 1, 0.4], [0.1, 0.1, 0.4, 1]])
-    assert linked(similarity) == [0, 0, 1, 2]
+    assert grouped(similarity) == [0, 0, 1, 2]
     similarity[2, 3] = similarity[3, 2] = 0.5
-    assert linked(similarity) == [0, 0, 1, 1]
-    assert linked(np.ones((1, 1))) == [0]
+    assert grouped(similarity) == [0, 0, 1, 1]
+    assert grouped(np.ones((1, 1))) == [0]
 
 
 def test_groups_are_those_of_scipy_whatever_ties_there_are():
@@ -47,7 +47,7 @@ def test_groups_are_those_of_scipy_whatever_ties_there_are():
         similarity = np.maximum(similarity, similarity.T)
         distances = 1 - similarity[np.triu_indices(n, 1)]
         expected = fcluster(linkage(distances, "average"), 0.5 + 1e-9, "distance")
-        found = np.array(linked(similarity))
+        found = np.array(grouped(similarity))
         assert ((found[:, None] == found) == (expected[:, None] == expected)).all()
         assert (np.diff(np.bincount(found)) <= 0).all()
         joined += len(set(found.tolist())) < n
