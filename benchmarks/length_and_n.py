@@ -17,7 +17,7 @@ import polars as pl
 
 from diversity import compare, score
 from diversity.stats import effective
-from diversity.views import FUNCTION_WORDS
+from diversity.words import FUNCTION_WORDS
 
 LENGTHS = (25, 50, 100, 200, 400)
 NUMBERS = (4, 8, 32, 128)

@@ -30,8 +30,9 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np
 
+from diversity.errors import Undefined
 from diversity.registry import find_metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 Groups = list[list[str]]
 Run = Callable[[Groups], Any]

@@ -196,7 +196,8 @@ PANEL = (
     VECTORS
     + """
 from diversity.registry import metrics
-from diversity.views import Answers, Undefined
+from diversity.errors import Undefined
+from diversity.views import Answers
 chosen = [
     m for m in metrics().values()
     if m.default and m.needs in {needs!r} and m.unit in ("within output", "within prompt") and m.facet != "guard"

@@ -28,8 +28,9 @@ import numpy as np
 import polars as pl
 
 from diversity import trees
+from diversity.errors import Undefined
 from diversity.registry import find_metric, metrics
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 Groups = list[list[str]]
 Run = Callable[[Groups], Any]

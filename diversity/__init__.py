@@ -76,6 +76,7 @@ __all__ = [
 if TYPE_CHECKING:
     from diversity.designs import Trajectory, trajectory
     from diversity.domain import Domain, Prompt
+    from diversity.errors import Undefined
     from diversity.factorials import Factorial, factorial
     from diversity.gate import Gate, check
     from diversity.planning import plan
@@ -91,7 +92,7 @@ if TYPE_CHECKING:
     from diversity.trainer import Completions as Completions
     from diversity.trainer import DiversityCallback as DiversityCallback
     from diversity.validity import validate
-    from diversity.views import Answers, Undefined
+    from diversity.views import Answers
 
 # PyPI's `diversity` is another project that installs the same import package; this file of it is not ours.
 if (Path(__file__).parent / "ngram_diversity.py").exists():

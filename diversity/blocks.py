@@ -40,7 +40,8 @@ from diversity.scoring import (
     over_prompts,
     within_prompts,
 )
-from diversity.views import Answers, Codes, Lexicon
+from diversity.views import Answers
+from diversity.words import Codes, Lexicon
 
 BLOCK = 4096  # outputs from which a block is full; a quarter of it in a table of few blocks
 FEW = 16  # blocks

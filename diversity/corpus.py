@@ -9,8 +9,9 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.registry import Metric
-from diversity.views import Answers, Picked, Undefined
+from diversity.views import Answers, Picked
 
 Integers = NDArray[np.int64]
 

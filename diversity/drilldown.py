@@ -15,10 +15,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from diversity.errors import InputError
+from diversity.errors import InputError, Undefined
 from diversity.metrics.clusters import linked
 from diversity.registry import FACETS, domain_of, find_metric
-from diversity.views import Answers, Sequences, Undefined, join
+from diversity.sequences import Sequences
+from diversity.views import Answers, join
 
 NEAR = 0.8  # lexical similarity from which an output is folded into an earlier one, as in `near_duplicates`
 CHARACTERS = 4000  # of one output

@@ -56,3 +56,7 @@ class MissingExtra(DiversityError, ImportError):
 
 class SandboxRefused(DiversityError, RuntimeError):
     """Programs that a model wrote cannot be confined on this machine, so none was run."""
+
+
+class Undefined(Exception):
+    """A metric has no value for these answers; the message says why."""

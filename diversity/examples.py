@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.views import Answers, Undefined
+from diversity.errors import Undefined
+from diversity.views import Answers
 
 if TYPE_CHECKING:
     from diversity.registry import Metric

@@ -276,7 +276,7 @@ def _contained(metric: Metric, whose: str) -> Function:
 
     @wraps(metric.function)
     def contained(*answers: Any) -> float | NDArray[np.float64]:
-        from diversity.views import Undefined
+        from diversity.errors import Undefined
 
         try:
             result = metric.function(*answers)

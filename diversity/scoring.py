@@ -33,14 +33,15 @@ from diversity.corpus import (
 )
 from diversity.domain import Domain, Prompt
 from diversity.embedding import Embedder
-from diversity.errors import DiversityError, InputError, MissingExtra
+from diversity.errors import DiversityError, InputError, MissingExtra, Undefined
 from diversity.layout import without_format
 from diversity.registry import FACETS, UNITS, Metric, domain_of, find_metric
 from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
 from diversity.tables import SCORES, Samples, Scores
-from diversity.views import Answers, Codes, Encode, Judge, Lexicon, Undefined, join, normal, shelve
+from diversity.views import Answers, Encode, Judge, join, shelve
+from diversity.words import Codes, Lexicon, normal
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
 DEDUPLICATED, STRIPPED, UNTRUNCATED = "deduplicated", "format-stripped", "untruncated"

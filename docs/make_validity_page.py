@@ -412,7 +412,7 @@ def _not_wider(own: Sequence[Row]) -> int:
 def _lengths() -> str:
     """Mean words of the stored stories at each temperature."""
     from diversity.validity.recorded import stored
-    from diversity.views import WORD
+    from diversity.words import WORD
 
     frame = stored()
     means = []

@@ -6,7 +6,7 @@ import re
 
 from diversity.domain import Domain, Prompt
 from diversity.domains.story import without_preamble
-from diversity.views import FUNCTION_WORDS
+from diversity.words import FUNCTION_WORDS
 
 WORK = r"(?:advice|suggestions?|tips?|thoughts?|ideas?|steps?|opinions?|ways?|things?)"
 GREETING = re.compile(

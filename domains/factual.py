@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from diversity.domain import Domain, Prompt
 from diversity.domains.story import without_preamble
-from diversity.views import FUNCTION_WORDS
+from diversity.words import FUNCTION_WORDS
 
 WORK = r"(?:answers?|facts?)"
 LEAD = re.compile(

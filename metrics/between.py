@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.corpus import digest
+from diversity.errors import Undefined
 from diversity.registry import find_metric, metric
+from diversity.sequences import Sequences
 from diversity.stats import pair_mean
-from diversity.views import Answers, Sequences, Undefined, join
+from diversity.views import Answers, join
 
 Matrix = NDArray[np.float64]
 Sides = Sequence[Answers]

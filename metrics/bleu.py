@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.registry import metric, variant
-from diversity.views import Answers, Sequences, Undefined
+from diversity.sequences import Sequences
+from diversity.views import Answers
 
 Array = NDArray[np.float64]
 Lengths = NDArray[np.int64]

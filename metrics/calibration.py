@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.registry import metric
-from diversity.views import NO_BEHAVIOUR, Answers, Undefined
+from diversity.views import NO_BEHAVIOUR, Answers
 
 SURE = 0.8  # modal share from which a checkpoint counts as confident; protocol of the probes, section (c) 2
 

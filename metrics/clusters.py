@@ -16,11 +16,11 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.errors import InputError, MissingExtra
+from diversity.errors import InputError, MissingExtra, Undefined
 from diversity.metrics.kernels import Matrix
 from diversity.metrics.semantic import CONFOUNDS, SEMANTIC, hill
 from diversity.registry import metric
-from diversity.views import Answers, Judge, Undefined
+from diversity.views import Answers, Judge
 
 __all__ = ["Entailment", "Judge", "classes", "linked"]
 

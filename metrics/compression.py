@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.registry import Function, metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 GROWS = "Rises with the number of answers and their length, and with how regular the language or format is."
 SHAIB = "Shaib et al. 2024, arXiv:2403.00553"

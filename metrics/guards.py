@@ -6,8 +6,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.registry import Function, metric
-from diversity.views import Answers, Undefined, classes
+from diversity.sequences import classes
+from diversity.views import Answers
 
 MARKDOWN = re.compile(r"#{1,6} |[-*+] |\d+[.)] |```|\|")  # at the start of a line
 BOLD = re.compile(r"\*\*[^*\n]+\*\*")

@@ -3,8 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.registry import metric
-from diversity.views import NO_BEHAVIOUR, Answers, Sequences, Undefined, classes
+from diversity.sequences import Sequences, classes
+from diversity.views import NO_BEHAVIOUR, Answers
 
 Matrix = NDArray[np.float64]
 

@@ -6,8 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.counts import entropy, entropy_chao_wang_jost, entropy_grassberger, hill, rarefied
+from diversity.errors import Undefined
 from diversity.registry import Function, metric, variant
-from diversity.views import Answers, Grams, Undefined, classes
+from diversity.sequences import Grams, classes
+from diversity.views import Answers
 
 VOCABULARY = 50257  # of GPT-2's tokeniser, as in Kirk et al. 2024
 DRAWS = 100

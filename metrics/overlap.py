@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.registry import Function, metric, variant
-from diversity.views import Answers, Sequences
+from diversity.sequences import Sequences
+from diversity.views import Answers
 
 Matrix = NDArray[np.float64]
 

@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.metrics.kernels import Matrix, ruzicka
 from diversity.registry import metric
-from diversity.views import BLOCK, WORD, Answers, Sequences, Undefined, classes
+from diversity.sequences import BLOCK, Sequences, classes
+from diversity.views import Answers
+from diversity.words import WORD
 
 TEMPLATE = 6  # tags in a template
 TAGGER_DATA = "averaged_perceptron_tagger_eng"

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.counts import rarefied
+from diversity.errors import Undefined
 from diversity.metrics.clusters import classes
 from diversity.registry import metric
-from diversity.views import NO_BEHAVIOUR, Answers, Undefined
-from diversity.views import classes as numbered
+from diversity.sequences import classes as numbered
+from diversity.views import NO_BEHAVIOUR, Answers
 
 Matrix = NDArray[np.float64]
 SOURCE = "Shypula et al. 2025, arXiv:2504.12522"

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diversity.counts import chances_drawn
+from diversity.errors import Undefined
 from diversity.registry import metric
-from diversity.views import Answers, Batch, Undefined
+from diversity.sequences import Batch
+from diversity.views import Answers
 
 Array = NDArray[np.float64]
 Integers = NDArray[np.int64]

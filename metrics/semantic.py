@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.errors import Undefined
 from diversity.metrics.kernels import Matrix
 from diversity.registry import Function, metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 NEAR = 0.95  # cosine from which two answers are near-duplicates
 

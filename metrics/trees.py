@@ -11,11 +11,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.errors import MissingExtra
+from diversity.errors import MissingExtra, Undefined
 from diversity.metrics.kernels import ruzicka
 from diversity.registry import Function, metric
+from diversity.sequences import Sequences, classes
 from diversity.trees import Level
-from diversity.views import Answers, Sequences, Undefined, classes
+from diversity.views import Answers
 
 Matrix = NDArray[np.float64]
 

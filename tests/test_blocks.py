@@ -10,10 +10,9 @@ import polars as pl
 import pytest
 
 from diversity import blocks, compare, processes, read_scores, score, scoring, streaming
-from diversity.errors import InputError
+from diversity.errors import InputError, Undefined
 from diversity.stats import pair_mean
 from diversity.tables import read_samples
-from diversity.views import Undefined
 
 WORDS = ["a", "cat", "dog", "sat", "ran", "by", "on", "under", "blue", "red", "old", "new", "house", "tree", "often"]
 PAIR = ("one", "two")

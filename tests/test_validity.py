@@ -49,7 +49,7 @@ from diversity.validity.worlds import (
     sharpened,
     templates_world,
 )
-from diversity.views import WORD
+from diversity.words import WORD
 
 DOCS = Path(__file__).parent.parent / "docs"
 

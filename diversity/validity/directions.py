@@ -32,7 +32,8 @@ from diversity.validity.texts import (
     story,
 )
 from diversity.validity.worlds import Generator
-from diversity.views import WORD, Answers
+from diversity.views import Answers
+from diversity.words import WORD
 
 WIDER, FLAT = "wider", "flat"
 TEMPERATURES = (0.3, 0.6, 0.9, 1.2)

@@ -20,7 +20,8 @@ from diversity.stats import effective, pair_mean
 from diversity.tables import Samples, read_samples
 from diversity.validity.rates import Check, Pool
 from diversity.validity.worlds import Array
-from diversity.views import WORD, Answers
+from diversity.views import Answers
+from diversity.words import WORD
 
 STORED = Path(__file__).with_name("outputs.parquet")
 FEWEST_OUTPUTS, FEWEST_PROMPTS = 8, 12  # of a pool that can be split

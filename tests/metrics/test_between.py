@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from diversity.errors import Undefined
 from diversity.metrics import between
 from diversity.registry import find_metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 
 def behaving(*labels):

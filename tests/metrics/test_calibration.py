@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from diversity.errors import Undefined
 from diversity.registry import find_metric
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 
 def given(behaviours, right, outputs=None):

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diversity.calibration import Calibration
-from diversity.errors import InputError, MissingExtra
+from diversity.errors import InputError, MissingExtra, Undefined
 from diversity.metrics import clusters
 from diversity.metrics.clusters import Entailment, classes, linked, utility, utility_k
 from diversity.registry import find_metric
 from diversity.scoring import score
 from diversity.stats import pair_mean
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 PROMPT = "Name a colour."
 COLOURS = ("Red.", "blue", "It is red", "Blue!", "red", "green")

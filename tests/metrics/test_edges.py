@@ -9,11 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from diversity.errors import InputError
+from diversity.errors import InputError, Undefined
 from diversity.registry import metrics
 from diversity.scoring import score
 from diversity.stats import effective, pair_mean
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 WITHIN = [m for m in metrics().values() if m.unit in {"within prompt", "within output"}]
 BETWEEN = [m for m in metrics().values() if m.unit == "between checkpoints"]

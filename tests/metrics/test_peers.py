@@ -12,10 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diversity.errors import Undefined
 from diversity.metrics import bleu, lexical, overlap, richness
 from diversity.registry import find_metric
+from diversity.sequences import Sequences
 from diversity.stats import pair_mean
-from diversity.views import Answers, Sequences, Undefined, _tokens_13a
+from diversity.views import Answers
+from diversity.words import tokens_13a
 
 REFERENCE = Path(__file__).parents[1] / "golden" / "peers.json"
 SETS = [
@@ -242,7 +245,7 @@ def test_pair_bleu_of_nltk(name, smoothing):
 
 def by_13a(texts):
     # As they stand: `Answers` would compose the letters that one of the sets has decomposed.
-    return Sequences([_tokens_13a(t) for t in texts])
+    return Sequences([tokens_13a(t) for t in texts])
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from diversity.errors import Undefined
 from diversity.metrics.guards import FLAGS
 from diversity.registry import metrics
 from diversity.stats import pair_mean
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 TEXTS = st.lists(
     st.one_of(

@@ -6,12 +6,13 @@ import zlib
 import numpy as np
 import pytest
 
+from diversity.errors import Undefined
 from diversity.metrics import prose
 from diversity.metrics.prose import layout, split_sentences
 from diversity.registry import find_metric, metrics
 from diversity.scoring import score
 from diversity.stats import pair_mean
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 ENGLISH = "The keeper lit the lamp before the storm came in, and nobody on the island slept that night."
 GERMAN = "Der Wärter zündete die Lampe an, bevor der Sturm kam. In dieser Nacht schlief niemand auf der Insel am See."

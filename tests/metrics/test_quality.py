@@ -5,9 +5,10 @@ import polars as pl
 import pytest
 
 import diversity
+from diversity.errors import Undefined
 from diversity.metrics import quality
 from diversity.stats import pair_mean
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 
 def answers(behaviours, valid, *, outputs=None, equal_valid=None):

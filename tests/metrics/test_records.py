@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from diversity import counts, stats
+from diversity.errors import Undefined
 from diversity.metrics import between, bleu, lexical, overlap, richness
 from diversity.metrics.clusters import utility
 from diversity.registry import find_metric
+from diversity.sequences import Sequences
 from diversity.stats import effective, pair_mean
-from diversity.views import Answers, Sequences, Undefined
+from diversity.views import Answers
 
 RECORDS = json.loads((Path(__file__).parents[1] / "golden" / "metrics.json").read_text(encoding="utf-8"))
 # What has no counterpart here, and why.

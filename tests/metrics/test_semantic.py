@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 
 from diversity.calibration import Calibration
-from diversity.errors import InputError
+from diversity.errors import InputError, Undefined
 from diversity.metrics.semantic import hill
 from diversity.registry import find_metric, metrics
 from diversity.stats import pair_mean
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 FIVE = [[1.0, 0, 0], [0.8, 0.6, 0], [0, 1.0, 0], [0.6, 0, 0.8], [0, 0.6, 0.8]]
 # Inputs of golden_peers.json, "gauss8x6" and "near8x6", scaled to unit length below.

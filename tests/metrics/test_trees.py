@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 
 import diversity
-from diversity.errors import MissingExtra
+from diversity.errors import MissingExtra, Undefined
 from diversity.metrics.trees import tree_edit_distances
 from diversity.registry import find_metric, metrics
 from diversity.stats import pair_mean
-from diversity.views import Answers, Undefined
+from diversity.views import Answers
 
 # The worked values below were computed once by plain Python over tree-sitter 0.26.1 with tree-sitter-python 0.25.0;
 # the edit distances by apted 1.0.3 and zss 1.2.0, which agree.

@@ -1,0 +1,529 @@
+"""Sequences of tokens, their n-grams as integers, and what two sequences have in common."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diversity.errors import Undefined
+from diversity.words import Codes, Integers, Lexicon
+
+Matrix = NDArray[np.float64]
+Number = TypeVar("Number", bound=np.generic)
+BLOCK = 1 << 22  # entries of a dense table made at once
+KEPT = 1024  # answers up to which the overlaps of all pairs are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Grams:
+    """The n-grams of one order in a set of answers.
+
+    Most occur once, and of those nothing but their number is kept. `total` counts all occurrences, `repeated` the
+    different n-grams that occur twice or more often. Of the latter, `ids` and `starts` have one entry for each
+    occurrence, by n-gram, then in reading order: which n-gram it is (0 to repeated - 1), and at which token of the
+    answers laid end to end it begins. No n-gram crosses from one answer into the next.
+    """
+
+    ids: Integers
+    starts: Integers
+    total: int
+    repeated: int
+
+    @property
+    def distinct(self) -> int:
+        """How many different n-grams there are."""
+        return self.total - len(self.ids) + self.repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """How often each answer has each n-gram that occurs twice or more often, in one answer or in several.
+
+    `ids`, `owners` and `counts` have one entry for each answer and n-gram it has, by n-gram, then answer; `first` is
+    the entry at which each n-gram begins. `single` counts, for each answer, its n-grams that occur nowhere else.
+    """
+
+    ids: Integers
+    owners: Integers
+    counts: Integers
+    first: Integers
+    single: Integers
+
+    @property
+    def holders(self) -> Integers:
+        """How many answers have each n-gram."""
+        return np.diff(np.append(self.first, len(self.ids)))
+
+
+class Batch:
+    """Token sequences of the answers of several sets, such as prompts, whose n-grams are found together.
+
+    No n-gram is looked for in another set: what is found of a set is the same as if it stood alone. The sets of a batch
+    share numpy's cost of a call, which is most of the cost of a few answers.
+
+    Parameters
+    ----------
+    codes : array
+        A number for each token, not negative, equal for equal tokens, all sets laid end to end.
+    lengths : array
+        The number of tokens of each answer of each set.
+    answers : sequence of int
+        The number of answers of each set.
+    alphabet : Lexicon or callable
+        Gives the token that a number stands for.
+    """
+
+    def __init__(
+        self, codes: Codes, lengths: Integers, answers: Sequence[int], alphabet: Lexicon | Callable[[int], str]
+    ) -> None:
+        self.codes = codes
+        self.lengths = lengths
+        self.alphabet = alphabet
+        self.begins: Integers = np.cumsum([0, *answers])  # the first answer of each set
+        self.places: Integers = np.cumsum(np.append(0, lengths))[self.begins]  # the first token of each set
+        self.answers = [slice(*ends) for ends in pairwise(self.begins.tolist())]
+        self.tokens = [slice(*ends) for ends in pairwise(self.places.tolist())]
+        self._grams: dict[int, tuple[Grams, list[Grams]]] = {}
+        self._cells: dict[int, tuple[Cells, list[Cells]]] = {}
+        self._shared: dict[tuple[int, bool], Matrix] = {}
+        self._overlaps: dict[tuple[int, bool], tuple[Matrix, NDArray[np.bool_]]] = {}
+        self._matches: dict[int, Integers] = {}
+        self._sums: dict[Callable[[str], Sequence[int]], Integers] = {}
+        self._measured: dict[tuple[Any, ...], NDArray[Any]] = {}
+
+    @classmethod
+    def of(cls, items: Sequence[Sequence[str]]) -> Batch:
+        """Return one set of sequences of tokens; a plain string is the sequence of its characters."""
+        lengths = np.fromiter(map(len, items), dtype=np.int64, count=len(items))
+        if items and all(isinstance(item, str) for item in items):
+            text = "".join(items).encode("utf-32-le", "surrogatepass")  # type: ignore[arg-type]
+            return cls(np.frombuffer(text, dtype="<u4").astype(np.int32), lengths, [len(items)], chr)
+        lexicon = Lexicon()
+        return cls(lexicon.codes(list(chain.from_iterable(items))), lengths, [len(items)], lexicon)
+
+    @classmethod
+    def of_words(cls, sets: Sequence[Sequence[Codes]], lexicon: Lexicon) -> Batch:
+        """Return sets of answers, given by the numbers of their words in a lexicon."""
+        laid_out = list(chain.from_iterable(sets))
+        lengths = np.fromiter(map(len, laid_out), dtype=np.int64, count=len(laid_out))
+        codes = np.concatenate(laid_out) if laid_out else np.empty(0, dtype=np.int32)
+        return cls(codes, lengths, list(map(len, sets)), lexicon)
+
+    def __getitem__(self, place: int) -> Sequences:
+        return Sequences(self, place)
+
+    @cached_property
+    def owners(self) -> Integers:
+        """The answer that each token belongs to, counted through all sets."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    @cached_property
+    def set_of(self) -> Integers:
+        """The set that each answer belongs to."""
+        return np.repeat(np.arange(len(self.begins) - 1), np.diff(self.begins))
+
+    @cached_property
+    def keys(self) -> Integers:
+        """A number for each token, equal for tokens that are equal and of one set; those of a later set are higher."""
+        if len(self.begins) == 2:
+            return self.codes.astype(np.int64)
+        span = int(self.codes.max(initial=0)) + 1
+        return self.codes + np.repeat(np.arange(len(self.begins) - 1) * span, np.diff(self.places))
+
+    @cached_property
+    def _in_order(self) -> tuple[Integers, Integers]:
+        return _in_order(self.keys)
+
+    @cached_property
+    def numbered(self) -> tuple[Integers, Integers, Integers]:
+        """Each token as a number, on from set to set; the code of each number; the first number of each set."""
+        order, keys = self._in_order
+        new = _changes(keys)[:-1]
+        in_order = np.cumsum(new) - 1
+        ids = np.empty_like(in_order)
+        ids[order] = in_order
+        return ids, self.codes[order[new]], np.append(in_order, new.sum())[self.places]
+
+    def _by_set(self, answers: Integers) -> list[int]:
+        """Where the entries of each set begin and end, from the answer of each; they lie set after set."""
+        if len(self.begins) == 2:
+            return [0, len(answers)]
+        return np.searchsorted(self.set_of[answers], np.arange(len(self.begins))).tolist()  # type: ignore[no-any-return]
+
+    def mapped(self, rename: Callable[[str], str | None]) -> Batch:
+        """Return the sequences with every token renamed; one renamed to None is left out."""
+        table, names = self._lexicon.renamed(rename)
+        moved = table[self.codes]
+        kept = moved >= 0
+        answers = np.diff(self.begins).tolist()
+        if kept.all():
+            return Batch(moved, self.lengths, answers, names)
+        lengths = np.bincount(self.owners[kept], minlength=len(self.lengths))
+        return Batch(moved[kept], lengths, answers, names)
+
+    @property
+    def _lexicon(self) -> Lexicon:
+        assert isinstance(self.alphabet, Lexicon)
+        return self.alphabet
+
+    def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Add up what a function says of each word, over the words of each answer; one row an answer."""
+        if tell not in self._sums:
+            running = np.zeros((len(self.codes) + 1, len(tell(" "))), dtype=np.int64)
+            if len(self.codes):
+                np.cumsum(self._lexicon.told(tell)[self.codes], axis=0, out=running[1:])
+            ends = np.cumsum(self.lengths)
+            self._sums[tell] = running[ends] - running[ends - self.lengths]
+        return self._sums[tell]
+
+    def told(self, measure: Callable[..., NDArray[Any]], *details: Any) -> NDArray[Any]:
+        """Return what a function says of the batch; it is asked once."""
+        key = measure, *details
+        if key not in self._measured:
+            self._measured[key] = measure(self, *details)
+        return self._measured[key]
+
+    def sizes(self, order: int) -> Integers:
+        """How many n-grams each answer has, equal ones counted as often as they occur."""
+        return np.maximum(self.lengths - order + 1, 0)
+
+    def grams(self, order: int) -> tuple[Grams, list[Grams]]:
+        """N-grams as integers, those of all sets and those of each; see `Grams`."""
+        if order not in self._grams:
+            whole = _again(*self._in_order) if order == 1 else self._extended(order)
+            totals = np.cumsum(np.append(0, self.sizes(order)))[self.begins]
+            bounds = self._by_set(self.owners[whole.starts])
+            ids = np.append(whole.ids, whole.repeated)[bounds].tolist()
+            each = [
+                Grams(whole.ids[a:b] - first, whole.starts[a:b] - own.start, total, after - first)
+                for (a, b), (first, after), own, total in zip(
+                    pairwise(bounds), pairwise(ids), self.tokens, np.diff(totals).tolist(), strict=True
+                )
+            ]
+            self._grams[order] = whole, each
+        return self._grams[order]
+
+    def _extended(self, order: int) -> Grams:
+        """N-grams from those one shorter: one that occurs again is made of two that do, one token apart."""
+        shorter, _ = self.grams(order - 1)
+        which = np.full(len(self.codes) + 1, -1, dtype=np.int64)
+        which[shorter.starts] = shorter.ids
+        begins = which[:-1] >= 0
+        begins &= which[1:] >= 0
+        # The last of an answer has nothing behind it.
+        last = np.cumsum(self.lengths)[self.lengths >= order - 1] - (order - 1)
+        begins[last] = False
+        starts = np.flatnonzero(begins)
+        keys = which[starts] * shorter.repeated + which[starts + 1]
+        in_order, keys = _in_order(keys)
+        return _again(starts[in_order], keys, int(self.sizes(order).sum()))
+
+    def cells(self, order: int) -> tuple[Cells, list[Cells]]:
+        """Counts of each n-gram in each answer, of all sets and of each; see `Cells`."""
+        if order not in self._cells:
+            grams, _ = self.grams(order)
+            ids, owners = grams.ids, self.owners[grams.starts]
+            single = self.sizes(order) - np.bincount(owners, minlength=len(self.lengths))
+            begins = _starts((ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1]), len(ids))
+            counts = np.diff(begins, append=len(ids))
+            ids, owners = ids[begins], owners[begins]
+            first = _starts(ids[1:] != ids[:-1], len(ids))
+            bounds = self._by_set(owners)
+            of_set = np.append(ids, grams.repeated)[bounds].tolist()
+            each = [
+                Cells(ids[a:b] - i, owners[a:b] - own.start, counts[a:b], first[i:j] - a, single[own])
+                for (a, b), (i, j), own in zip(pairwise(bounds), pairwise(of_set), self.answers, strict=True)
+            ]
+            self._cells[order] = Cells(ids, owners, counts, first, single), each
+        return self._cells[order]
+
+    def shared(self, order: int, *, counted: bool) -> Matrix:
+        """N-grams that two answers of a set share, shape (sets, n, n) with the n of the largest set."""
+        key = order, counted
+        if key not in self._shared:
+            rows, columns = self._columns(order, counted=counted)
+            own = np.bincount(rows, minlength=len(self.lengths)) + self.cells(order)[0].single
+            self._shared[key] = self._inner(rows, columns, np.ones(len(rows), dtype=np.float32), own)
+        return self._shared[key]
+
+    def _columns(self, order: int, *, counted: bool) -> tuple[Integers, Integers]:
+        """Rows and columns of ones: a column for each n-gram or, if counted, for each n-gram and t, its t-th time."""
+        cells, _ = self.cells(order)
+        if not counted or cells.counts.max(initial=1) == 1:
+            return cells.owners, cells.ids
+        most = np.maximum.reduceat(cells.counts, cells.first)
+        base = np.cumsum(most) - most
+        begins = np.cumsum(cells.counts) - cells.counts
+        time = np.arange(int(cells.counts.sum())) - np.repeat(begins, cells.counts)
+        return np.repeat(cells.owners, cells.counts), np.repeat(base[cells.ids], cells.counts) + time
+
+    def products(self, order: int) -> Matrix:
+        """Inner products of the n-gram counts of two answers of a set, shape (sets, n, n)."""
+        cells, _ = self.cells(order)
+        own = np.bincount(cells.owners, weights=cells.counts**2, minlength=len(self.lengths)) + cells.single
+        return self._inner(cells.owners, cells.ids, cells.counts.astype(np.float64), own)
+
+    def _inner(self, rows: Integers, columns: Integers, values: NDArray[Any], own: NDArray[Any]) -> Matrix:
+        """Inner products of the rows of a set's table, given by the entries that are not 0, set after set.
+
+        `own` are those of a row with itself.
+        """
+        sets, of_set = len(self.begins) - 1, self.set_of
+        places = np.arange(len(own)) - self.begins[of_set]
+        of_entry = of_set[rows]
+        # The first entry of a set stands in its first column.
+        first = np.append(columns, 0)[self._by_set(rows)]
+        rows, columns = places[rows], columns - first[of_entry]
+        n, count = int(np.diff(self.begins).max(initial=0)), int(columns.max(initial=-1)) + 1
+        total: Matrix = np.zeros((sets, n, n))
+        width = max(1, min(count, BLOCK // max(1, sets * n)))
+        for begin in range(0, count, width):
+            inside = (columns >= begin) & (columns < begin + width) if count > width else slice(None)
+            table = np.zeros((sets, n, width), dtype=values.dtype)
+            table[of_entry[inside], rows[inside], columns[inside] - begin] = values[inside]
+            total += table @ table.transpose(0, 2, 1)
+        total[of_set, places, places] = own
+        return total
+
+    def overlap(self, order: int, *, counted: bool) -> tuple[Matrix, NDArray[np.bool_]]:
+        """Overlaps of two answers of a set, and where they are defined, both of shape (sets, n, n)."""
+        key = order, counted
+        if key not in self._overlaps:
+            shared = self.shared(order, counted=counted)
+            sizes = np.diagonal(shared, axis1=1, axis2=2)
+            union = sizes[:, :, None] + sizes[:, None, :] - shared
+            defined = union > 0
+            found = np.divide(shared, union, out=np.zeros_like(union), where=defined), defined
+            if shared.shape[1] > KEPT:
+                return found
+            self._overlaps[key] = found
+        return self._overlaps[key]
+
+    def matches(self, order: int) -> Integers:
+        """How many n-grams of each answer are found in others of its set, clipped at the most any other has."""
+        if order not in self._matches:
+            cells, _ = self.cells(order)
+            total = self.sizes(order) - cells.single
+            if len(cells.ids):
+                # Only an answer that has an n-gram more often than every other is clipped, at the second most.
+                most = np.maximum.reduceat(cells.counts, cells.first)
+                leads = cells.counts == most[cells.ids]
+                alone = leads & (np.bincount(cells.ids, weights=leads) == 1)[cells.ids]
+                second = np.maximum.reduceat(np.where(leads, 0, cells.counts), cells.first)
+                lost = cells.counts[alone] - second[cells.ids[alone]]
+                total -= np.bincount(cells.owners[alone], weights=lost, minlength=len(total)).astype(np.int64)
+            self._matches[order] = total
+        return self._matches[order]
+
+
+class Sequences:
+    """Token sequences of n answers, their n-grams as integers.
+
+    Parameters
+    ----------
+    items : sequence of n sequences of str, or a Batch
+        The tokens of each answer, a plain string being the sequence of its characters; or the batch that they are in.
+    place : int
+        Their place in the batch.
+    """
+
+    def __init__(self, items: Sequence[Sequence[str]] | Batch, place: int = 0) -> None:
+        self._batch = items if isinstance(items, Batch) else Batch.of(items)
+        self._place = place
+        self._answers = self._batch.answers[place]
+        self._tokens = self._batch.tokens[place]
+        self._frequencies: dict[int, tuple[Integers, Integers]] = {}
+        # Sequences among which these are, and their places: what any two have in common is known there.
+        self.among: tuple[Callable[[], Sequences], Any] | None = None
+
+    @classmethod
+    def of_numbers(cls, numbers: Integers, lengths: Integers) -> Sequences:
+        """Return sequences of tokens that are numbers already, not negative and laid end to end."""
+        return cls(Batch(numbers, lengths, [len(lengths)], str))
+
+    @property
+    def lengths(self) -> Integers:
+        """The number of tokens of each answer."""
+        return self._batch.lengths[self._answers]
+
+    @property
+    def codes(self) -> Codes:
+        """All tokens laid end to end as numbers of the alphabet."""
+        return self._batch.codes[self._tokens]
+
+    def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Add up what a function says of each word, over the words of each answer; one row an answer."""
+        return self._batch.sums(tell)[self._answers]
+
+    def per_answer(self, measure: Callable[..., Matrix], *details: Any) -> Matrix:
+        """Return what a function of a batch says of each answer, for these; it is asked once of their batch."""
+        own: Matrix = self._batch.told(measure, *details)[self._answers]
+        return own
+
+    @cached_property
+    def ids(self) -> Integers:
+        """All tokens laid end to end as numbers from 0."""
+        ids, _, first = self._batch.numbered
+        own: Integers = ids[self._tokens] - first[self._place]
+        return own
+
+    @cached_property
+    def vocabulary(self) -> list[str]:
+        """The token that each number of `ids` stands for."""
+        _, codes, first = self._batch.numbered
+        return self._spelled(codes[first[self._place] : first[self._place + 1]].tolist())
+
+    def run(self, start: int, length: int) -> list[str]:
+        """Tokens from a place on, all answers laid end to end."""
+        return self._spelled(self.codes[start : start + length].tolist())
+
+    def _spelled(self, codes: Iterable[int]) -> list[str]:
+        alphabet = self._batch.alphabet
+        return list(map(alphabet.words.__getitem__ if isinstance(alphabet, Lexicon) else alphabet, codes))
+
+    @cached_property
+    def items(self) -> list[list[str]]:
+        """The tokens of each answer."""
+        tokens, ends = self._spelled(self.codes.tolist()), np.cumsum(self.lengths).tolist()
+        return [tokens[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
+
+    @cached_property
+    def owners(self) -> Integers:
+        """The answer that each token belongs to, all answers laid end to end."""
+        owners: Integers = self._batch.owners[self._tokens] - self._answers.start
+        return owners
+
+    def grams(self, order: int) -> Grams:
+        """N-grams as integers; see `Grams`."""
+        return self._batch.grams(order)[1][self._place]
+
+    def cells(self, order: int) -> Cells:
+        """Counts of each n-gram in each answer; see `Cells`."""
+        return self._batch.cells(order)[1][self._place]
+
+    def entries(self, order: int) -> tuple[Integers, Integers, Integers]:
+        """Number, answer and count of each n-gram in each answer, those included that occur once.
+
+        N-grams that occur again are numbered as they first appear, the others behind them by answer.
+        """
+        grams, cells = self.grams(order), self.cells(order)
+        first = grams.starts[np.searchsorted(grams.ids, np.arange(grams.repeated))]
+        number = np.empty(grams.repeated, dtype=np.int64)
+        number[np.argsort(first)] = np.arange(grams.repeated)
+        single = int(cells.single.sum())
+        return (
+            np.append(number[cells.ids], grams.repeated + np.arange(single)),
+            np.append(cells.owners, np.repeat(np.arange(len(cells.single)), cells.single)),
+            np.append(cells.counts, np.ones(single, dtype=np.int64)),
+        )
+
+    def frequencies(self, order: int) -> tuple[Integers, Integers]:
+        """The different counts of n-grams, all answers pooled, and how many n-grams have each."""
+        if order not in self._frequencies:
+            grams = self.grams(order)
+            kinds = np.bincount(np.bincount(grams.ids), minlength=2)
+            kinds[1] = grams.total - len(grams.ids)
+            counts = np.flatnonzero(kinds)
+            self._frequencies[order] = counts, kinds[counts]
+        return self._frequencies[order]
+
+    def _own(self, of_all: NDArray[Number]) -> NDArray[Number]:
+        n = self._answers.stop - self._answers.start
+        own: NDArray[Number] = of_all[self._place, :n, :n]
+        return own
+
+    def shared(self, order: int, *, counted: bool = False) -> Matrix:
+        """How many n-grams two answers share, shape (n, n): different ones, or the sum of minima of their counts.
+
+        The diagonal holds how many an answer has.
+        """
+        if self.among is not None:
+            whole, places = self.among
+            shared: Matrix = whole().shared(order, counted=counted)[places]
+            return shared
+        return self._own(self._batch.shared(order, counted=counted))
+
+    def products(self, order: int) -> Matrix:
+        """Inner products of the n-gram counts of two answers, shape (n, n)."""
+        return self._own(self._batch.products(order))
+
+    def matches(self, order: int) -> Integers:
+        """How many n-grams of each answer are found in the others, clipped at the most any other has, shape (n,)."""
+        return self._batch.matches(order)[self._answers]
+
+    def overlap(self, order: int, *, counted: bool = False) -> tuple[Matrix, NDArray[np.bool_]]:
+        """Jaccard similarity of the sets of n-grams (or, if counted, Ruzicka of their counts), and where it is defined.
+
+        It is not where neither of two answers has an n-gram; there it reads 0.
+        """
+        if self.among is not None:
+            whole, places = self.among
+            similarity, defined = whole().overlap(order, counted=counted)
+            return similarity[places], defined[places]
+        similarity, defined = self._batch.overlap(order, counted=counted)
+        return self._own(similarity), self._own(defined)
+
+    def _cut(self) -> list[Codes]:
+        codes, ends = self.codes, np.cumsum(self.lengths).tolist()
+        return [codes[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
+
+    @cached_property
+    def classes(self) -> Integers:
+        """A number for each answer, the same for answers with the same tokens."""
+        return classes([codes.tobytes() for codes in self._cut()])
+
+    @cached_property
+    def strings(self) -> list[str]:
+        """Each sequence as a string with one character for each token, for tools that read strings."""
+        ids = self.ids
+        if len(ids) and ids.max() > sys.maxunicode:
+            raise Undefined(f"more than {sys.maxunicode} different words")
+        text = ids.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+        ends = np.cumsum(self.lengths).tolist()
+        return [text[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
+
+
+def classes(items: Sequence[Hashable]) -> Integers:
+    """Return a number for each item, the same for equal items."""
+    numbers: dict[Hashable, int] = {}
+    return np.array([numbers.setdefault(item, len(numbers)) for item in items], dtype=np.int64)
+
+
+def _starts(changes: NDArray[np.bool_], n: int) -> Integers:
+    """Where the runs of n entries begin, from whether each entry but the first differs from the one before."""
+    starts = np.ones(n, dtype=bool)
+    starts[1:] = changes
+    return np.flatnonzero(starts)
+
+
+def _changes(keys: Integers) -> NDArray[np.bool_]:
+    """Whether a run of equal keys begins at each place; one begins behind the last."""
+    new = np.ones(len(keys) + 1, dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=new[1:-1])
+    return new
+
+
+def _again(starts: Integers, keys: Integers, total: int | None = None) -> Grams:
+    """N-grams that occur again, from their starts and keys in the order of the keys; `total` counts all n-grams."""
+    new = _changes(keys)
+    again = ~(new[:-1] & new[1:])
+    ids = np.cumsum(new[:-1][again]) - 1
+    return Grams(ids, starts[again], len(keys) if total is None else total, int(ids[-1]) + 1 if len(ids) else 0)
+
+
+def _in_order(keys: Integers) -> tuple[Integers, Integers]:
+    """Stable order of integers that are not negative, and they themselves in it."""
+    bits = len(keys).bit_length()
+    if int(keys.max(initial=0)).bit_length() + bits >= 64:
+        order = np.argsort(keys, kind="stable")
+        return order, keys[order]
+    # Each takes its place along: numpy sorts 64-bit integers several times faster than it sorts places by them.
+    packed = np.sort((keys << bits) | np.arange(len(keys)))
+    return packed & ((1 << bits) - 1), packed >> bits
