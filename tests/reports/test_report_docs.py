@@ -8,6 +8,7 @@ import pytest
 
 import diversity
 from diversity import drilldown
+from diversity.metrics import clusters
 from diversity.shift import Shift
 
 PAGE = (Path(__file__).parents[2] / "docs" / "report.md").read_text(encoding="utf-8")
@@ -24,7 +25,7 @@ def test_its_example_runs(make_shift: Callable[..., Shift], tmp_path: Path, monk
 
 def test_its_numbers_are_those_of_the_library() -> None:
     for said, held in (
-        ("alike to 0.5 or more", drilldown.SAME == 0.5),
+        ("alike to 0.5 or more", clusters.SAME == 0.5),
         ("is 0.8 or more", drilldown.NEAR == 0.8),
         ("runs of 3 to 8 words", (drilldown.SHORTEST_PHRASE, drilldown.LONGEST_PHRASE) == (3, 8)),
         ("the ten most shifted prompts", drilldown.TOP == 10),
