@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -43,9 +44,10 @@ def prompts_across(prompts: Iterable[str]) -> frozenset[str] | None:
     return frozenset(sorted(known, key=lambda p: digest("across", p))[:ACROSS]) if len(known) > ACROSS else None
 
 
-def draws_of(prompt: str, n: int, most: int = DRAWS) -> list[int]:
+@lru_cache(maxsize=64)  # several sets of a prompt have as many answers
+def draws_of(prompt: str, n: int, most: int = DRAWS) -> tuple[int, ...]:
     """Places of a prompt's n answers in the order in which they are drawn; the prompt_id alone sets it."""
-    return sorted(range(n), key=lambda i: digest(prompt, i))[:most]
+    return tuple(sorted(range(n), key=lambda i: digest(prompt, i))[:most])
 
 
 def across_prompts(metrics: Sequence[Metric], drawn_of: Mapping[str, Sequence[Pick]]) -> Iterator[Score]:

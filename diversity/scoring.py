@@ -698,7 +698,7 @@ class AnswerSet:
         """Return the answers that stand for the prompt in measures across prompts, in the order they are drawn."""
         return [(self.answers, i) for i in (range(len(self.answers)) if self.is_drawn else self.order())]
 
-    def order(self) -> list[int]:
+    def order(self) -> tuple[int, ...]:
         """Places of the answers in the order they are drawn, 8 at most."""
         return draws_of(self.prompt_id, len(self.answers))
 
