@@ -110,13 +110,17 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
 
 def _hdd(words: Batch, draws: int) -> Array:
     cells, _ = words.cells(1)
-    sizes = np.array(sorted(set(words.lengths.tolist())), dtype=np.int64)
-    of_length = np.searchsorted(sizes, words.lengths)
-    chances = chances_drawn(int(cells.counts.max(initial=1)), np.maximum(sizes, draws), draws)
-    of_kind = chances[of_length[cells.owners], cells.counts]
-    often = np.bincount(cells.owners, weights=of_kind, minlength=len(words.lengths))
-    drawn: Array = (often + cells.single * chances[of_length, 1]) / draws
-    return drawn
+    answers, width = np.arange(len(words.lengths)), int(cells.counts.max(initial=1)) + 1
+    # How many types of an answer occur how often, in that order: no sum depends on how words are numbered.
+    keys = np.append(cells.owners * width + cells.counts, answers * width + 1)
+    pairs, places = np.unique(keys, return_inverse=True)
+    kinds = np.bincount(places, weights=np.append(np.ones(len(cells.owners)), cells.single))
+    owners, counts = np.divmod(pairs, width)
+    lengths, chances = words.lengths[owners], np.zeros(len(pairs))
+    for length in set(lengths[lengths >= draws].tolist()):
+        own = lengths == length
+        chances[own] = chances_drawn(int(counts[own].max()), np.array([length]), draws)[0, counts[own]]
+    return np.bincount(owners, weights=kinds * chances, minlength=len(answers)) / draws
 
 
 @metric(
