@@ -14,7 +14,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -41,7 +41,7 @@ from diversity.scoring import (
     within_prompts,
 )
 from diversity.views import Answers
-from diversity.words import Codes, Lexicon
+from diversity.words import Lexicon
 
 BLOCK = 4096  # outputs from which a block is full; a quarter of it in a table of few blocks
 FEW = 16  # blocks
@@ -60,8 +60,6 @@ DRAWN: dict[str, pl.DataType] = {
     "limit": pl.Int32(),
     "texts": pl.List(pl.String()),
     "behaviours": pl.List(pl.String()),
-    "codes": pl.List(pl.Int32()),  # the words of the texts, laid end to end, by their places in the block's `words`
-    "lengths": pl.List(pl.Int32()),
 }
 
 
@@ -71,7 +69,6 @@ class Block:
 
     rows: pl.DataFrame
     drawn: pl.DataFrame
-    words: pl.Series
     readings: Readings
     reads: list[Reads] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
@@ -83,22 +80,22 @@ class Block:
         if vectors is not None and len(vectors):
             read = read.with_columns(vector=pl.Series(vectors, dtype=pl.Array(pl.Float32(), vectors.shape[1])))
         parts = []
-        for frame in (self.rows, self.drawn, self.words.to_frame(), read):
+        for frame in (self.rows, self.drawn, read):
             file = io.BytesIO()
             frame.write_parquet(file, compression="zstd")
             parts.append(file.getvalue())
         parts.extend(json.dumps(told).encode() for told in (self.reads, self.looks))
-        return struct.pack("<6q", *map(len, parts)) + b"".join(parts)
+        return struct.pack("<5q", *map(len, parts)) + b"".join(parts)
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Block:
         """Make a block of what `to_bytes` gave."""
         file = io.BytesIO(content)
-        *lengths, of_reads, of_looks = struct.unpack("<6q", file.read(48))
-        rows, drawn, words, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
+        *lengths, of_reads, of_looks = struct.unpack("<5q", file.read(40))
+        rows, drawn, read = (pl.read_parquet(io.BytesIO(file.read(length))) for length in lengths)
         reads, looks = ([tuple(told) for told in json.loads(file.read(length))] for length in (of_reads, of_looks))
         vectors = read["vector"].to_numpy() if "vector" in read.columns else None
-        return cls(rows, drawn, words["word"], Readings(read["text"].to_list(), vectors), reads, looks)
+        return cls(rows, drawn, Readings(read["text"].to_list(), vectors), reads, looks)
 
 
 def measured(
@@ -263,15 +260,12 @@ def measure_block(
     return Block(rows, *_drawn(sets, panel, readings), reads, looks)
 
 
-def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, pl.Series, Readings]:
-    """Answers that measures over all prompts need, their words and vectors: all of them, or those that are drawn."""
+def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple[pl.DataFrame, Readings]:
+    """Answers that measures over all prompts need, and their vectors: all of them, or those that are drawn."""
     rows: list[dict[str, Any]] = []
-    pools, across = panel.keeps_answers, panel.of_unit("across prompts")
-    if not pools and not across:
-        return pl.DataFrame(schema=pl.Schema(DRAWN)), pl.Series("word", dtype=pl.String()), Readings()
-    vocabulary: list[str] = []
-    codes: list[Codes] = []
-    are_read = any(m.needs != "vectors" for m in across)
+    pools = panel.keeps_answers
+    if not pools and not panel.of_unit("across prompts"):
+        return pl.DataFrame(schema=pl.Schema(DRAWN)), Readings()
     numbers: dict[int, int] = {}
     texts: dict[str, None] = {}
     for each in sets:
@@ -285,9 +279,6 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
         answers = each.answers
         places = range(len(answers)) if pools else each.order()
         behaviours = answers.behaviours
-        tokens = [answers.tokens[i] for i in places] if are_read else []
-        codes.append(np.concatenate(tokens) if tokens else np.empty(0, dtype=np.int32))
-        vocabulary = answers.lexicon.words  # one and the same for all
         rows.append(
             {
                 "answers": numbers.setdefault(id(answers), len(numbers)),
@@ -299,20 +290,14 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
                 "limit": answers.limit,
                 "texts": [answers.texts[i] for i in places],
                 "behaviours": None if behaviours is None else [behaviours[i] for i in places],
-                "lengths": list(map(len, tokens)) or None,
             }
         )
         if readings.vectors is not None:
             texts.update(dict.fromkeys(answers.read[i] for i in places))
     drawn = pl.DataFrame(rows, schema=pl.Schema(DRAWN))
-    is_used = np.zeros(len(vocabulary), dtype=bool)
-    is_used[np.concatenate([*codes, np.empty(0, dtype=np.int32)])] = True
-    words = pl.Series("word", [vocabulary[code] for code in np.flatnonzero(is_used).tolist()], dtype=pl.String())
-    numbered = (np.cumsum(is_used) - 1).astype(np.int32)
-    drawn = drawn.with_columns(pl.Series("codes", [numbered[each] for each in codes], dtype=DRAWN["codes"]))
     if readings.vectors is None:
-        return drawn, words, Readings()
-    return drawn, words, Readings(list(texts), readings.vectors[[readings.rows[text] for text in texts]])
+        return drawn, Readings()
+    return drawn, Readings(list(texts), readings.vectors[[readings.rows[text] for text in texts]])
 
 
 def rows_over_prompts(
@@ -325,16 +310,13 @@ def rows_over_prompts(
     readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
     sets: list[AnswerSet] = []
     lexicon = Lexicon()
+    read = cache(lexicon.read)  # a text is drawn under several conditions
+    are_read = any(m.unit == "across prompts" and m.needs != "vectors" for m in panel.metrics)
     for block in blocks:
         made: dict[int, Answers] = {}
-        numbers = lexicon.codes(block.words.to_list())
-        codes = block.drawn["codes"]
-        for place, row in enumerate(block.drawn.drop("codes").iter_rows(named=True)):
+        for row in block.drawn.iter_rows(named=True):
             domain = panel.domains[row["domain"]]
             if row["answers"] not in made:
-                tokens = None
-                if row["lengths"] is not None:
-                    tokens = np.split(numbers[codes[place].to_numpy()], np.cumsum(row["lengths"])[:-1])
                 made[row["answers"]] = Answers(
                     row["texts"],
                     language=domain.language,
@@ -343,7 +325,7 @@ def rows_over_prompts(
                     limit=row["limit"],
                     calibration=semantics.calibration,
                     lexicon=lexicon,
-                    tokens=tokens,
+                    tokens=[read(text) for text in row["texts"]] if are_read else None,
                 )
             answers = made[row["answers"]]
             key = row["checkpoint"], domain, row["prompt_id"], row["condition"]

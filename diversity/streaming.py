@@ -105,7 +105,7 @@ def score_file(
                 failed.append(block.rows.filter(pl.col("note").str.starts_with(FAILED)).unique("metric"))
                 Scores.of(block.rows).frame.write_parquet(folder / f"scores-{number:06}.parquet", compression="zstd")
                 # Scores are on disk; what measures over all prompts need is little.
-                light.append(Block(block.rows.clear(), block.drawn, block.words, block.readings, block.reads))
+                light.append(Block(block.rows.clear(), block.drawn, block.readings, block.reads))
             over = rows_over_prompts(light, panel, semantics, progress)
             warn_of_failures(pl.concat([*failed, over]))
             if len(over):
