@@ -16,7 +16,6 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import jinja2
-import numpy as np
 from markupsafe import Markup
 
 from diversity.drilldown import chosen
@@ -380,21 +379,14 @@ def _conditions(domain: DomainOutline) -> list[str]:
     return [c for c in sentences.CONDITIONS if c in found] + sorted(set(found) - set(sentences.CONDITIONS))
 
 
-# Base 85, with , . / in the place of & < >: no letter may mean anything to a parser of HTML.
-LETTERS = np.frombuffer(
-    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%,()*+-;.=/?@^_`{|}~", np.uint8
-)
+UNMARKED = str.maketrans("&<>", ",./")  # no letter of base 85 may mean anything to a parser of HTML
 
 
 def _packed(value: Any) -> str:
     """A value as JSON, deflated, in 85 printable characters of which none is markup: it takes a third of the room."""
     text = json.dumps(_clean(value), separators=(",", ":"), ensure_ascii=False, default=str, sort_keys=True)
     deflated = zlib.compress(text.encode())  # the highest level takes thrice as long for one per cent
-    filled = -len(deflated) % 4
-    # base64.b85encode goes from group to group in Python.
-    groups = np.frombuffer(deflated + bytes(filled), ">u4").astype(np.int64)
-    letters: str = LETTERS[groups[:, None] // 85 ** np.arange(4, -1, -1) % 85].tobytes().decode()
-    return letters[: len(letters) - filled]
+    return base64.b85encode(deflated).decode().translate(UNMARKED)
 
 
 def _clean(value: Any) -> Any:
