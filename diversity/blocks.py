@@ -34,10 +34,13 @@ from diversity.scoring import (
     Progress,
     Readings,
     Reads,
+    Row,
     Semantics,
+    across_all,
     answer_sets,
     framed,
-    over_prompts,
+    pooled_all,
+    shared,
     within_prompts,
 )
 from diversity.views import Answers
@@ -117,15 +120,15 @@ def measured(
             looks: list[Look] = []
             reads: list[Reads] = []
             within = framed(within_prompts(sets, panel, looks, reads, _scoring(progress)))
-            return pl.concat([within, framed(over_prompts(sets, reads, panel, progress))]), looks
+            return pl.concat([within, framed(_over(shared(sets, panel), reads, panel))]), looks
     # A judge that a caller hands over is this process's own.
     engine = Here() if panel.judge else engine_for(workers, len(blocks), helps=True)
     try:
         done = list(each_block(blocks, panel, semantics, prompts=_prompts(frame), engine=engine, progress=progress))
+        over = rows_over_prompts(done, panel, semantics, engine, progress)
     finally:
         engine.close()
-    rows_of_all = [*(block.rows for block in done), rows_over_prompts(done, panel, semantics, progress)]
-    return pl.concat(rows_of_all), [look for block in done for look in block.looks]
+    return pl.concat([*(block.rows for block in done), over]), [look for block in done for look in block.looks]
 
 
 def _embedding(progress: Progress | None) -> Any:
@@ -301,38 +304,86 @@ def _drawn(sets: Sequence[AnswerSet], panel: Panel, readings: Readings) -> tuple
 
 
 def rows_over_prompts(
-    blocks: Sequence[Block], panel: Panel, semantics: Semantics, progress: Progress | None = None
+    blocks: Sequence[Block],
+    panel: Panel,
+    semantics: Semantics,
+    engine: Engine,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Scores over all prompts, from what the blocks gave."""
     texts = [text for block in blocks for text in block.readings.texts]
     vectors = [block.readings.vectors for block in blocks if block.readings.vectors is not None]
     readings = Readings()
     readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
+    drawn = pl.concat([block.drawn.with_columns(block=pl.lit(number)) for number, block in enumerate(blocks)])
+    reads = [read for block in blocks for read in block.reads]
+    if panel.keeps_answers:
+        sets = shared(_sets_of(drawn, panel, readings, semantics.calibration), panel)
+        with threadpool_limits(1, "blas"):
+            return framed(_over(sets, reads, panel))
+    # Each checkpoint of a domain apart, in whichever process is free.
+    sides = {name: len(of) for name, of in panel.checkpoints.items()}
+    answered = pl.col("checkpoint").n_unique().over("domain", "prompt_id", "condition")
+    drawn = drawn.filter(answered == pl.col("domain").replace_strict(sides, return_dtype=pl.UInt32))
+    tasks, futures = [], []
+    for name, of in sorted(panel.checkpoints.items()) if panel.of_unit("across prompts") else ():
+        for checkpoint in sorted(of):
+            own = drawn.filter(domain=name, checkpoint=checkpoint)
+            tasks.append((own, panel, readings, semantics.calibration, name, checkpoint))
+            futures.append(engine.submit(measure_across, *tasks[-1]))
+    counted = _sets_of(drawn, panel, readings, None, are_read=False)
+    rows = [framed(pooled_all(counted, reads, panel))]
+    for done, (task, future) in enumerate(zip(tasks, futures, strict=True), 1):
+        try:
+            rows.append(engine.result(future))
+        except engine.lost:
+            rows.append(measure_across(*task))
+        if progress:
+            progress("over prompts", done, len(tasks))
+    return pl.concat(rows)
+
+
+def measure_across(
+    drawn: pl.DataFrame, panel: Panel, readings: Readings, calibration: Calibration | None, name: str, checkpoint: str
+) -> pl.DataFrame:
+    """Measure across the prompts of a domain what was drawn of one checkpoint's answers."""
+    sets = _sets_of(drawn, panel, readings, calibration)
+    with threadpool_limits(1, "blas"):
+        return framed(across_all(sets, panel, name, checkpoint))
+
+
+def _over(sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel) -> Iterator[Row]:
+    for name, checkpoints in sorted(panel.checkpoints.items()):
+        for checkpoint in sorted(checkpoints):
+            yield from across_all(sets, panel, name, checkpoint)
+    yield from pooled_all(sets, reads, panel)
+
+
+def _sets_of(
+    drawn: pl.DataFrame, panel: Panel, readings: Readings, calibration: Calibration | None, *, are_read: bool = True
+) -> list[AnswerSet]:
+    """Sets of answers as they were drawn; `are_read` where their words will be asked for."""
     sets: list[AnswerSet] = []
+    made: dict[tuple[int, int], Answers] = {}
     lexicon = Lexicon()
     read = cache(lexicon.read)  # a text is drawn under several conditions
-    are_read = any(m.unit == "across prompts" and m.needs != "vectors" for m in panel.metrics)
-    for block in blocks:
-        made: dict[int, Answers] = {}
-        for row in block.drawn.iter_rows(named=True):
-            domain = panel.domains[row["domain"]]
-            if row["answers"] not in made:
-                made[row["answers"]] = Answers(
-                    row["texts"],
-                    language=domain.language,
-                    encode=readings.encode,
-                    behaviours=row["behaviours"],
-                    limit=row["limit"],
-                    calibration=semantics.calibration,
-                    lexicon=lexicon,
-                    tokens=[read(text) for text in row["texts"]] if are_read else None,
-                )
-            answers = made[row["answers"]]
-            key = row["checkpoint"], domain, row["prompt_id"], row["condition"]
-            sets.append(AnswerSet(*key, answers, "", is_drawn=row["is_drawn"]))
-    with threadpool_limits(1, "blas"):
-        reads = [read for block in blocks for read in block.reads]
-        return framed(over_prompts(sets, reads, panel, progress))
+    are_read = are_read and any(m.unit == "across prompts" and m.needs != "vectors" for m in panel.metrics)
+    for row in drawn.iter_rows(named=True):
+        domain, number = panel.domains[row["domain"]], (row["block"], row["answers"])
+        if number not in made:
+            made[number] = Answers(
+                row["texts"],
+                language=domain.language,
+                encode=readings.encode,
+                behaviours=row["behaviours"],
+                limit=row["limit"],
+                calibration=calibration,
+                lexicon=lexicon,
+                tokens=[read(text) for text in row["texts"]] if are_read else None,
+            )
+        key = row["checkpoint"], domain, row["prompt_id"], row["condition"]
+        sets.append(AnswerSet(*key, made[number], "", is_drawn=row["is_drawn"]))
+    return sets
 
 
 def _content(frame: pl.DataFrame) -> Iterator[str | bytes]:
@@ -376,10 +427,10 @@ class Engine(Protocol):
     workers: int
     lost: tuple[type[BaseException], ...]
 
-    def submit(self, task: Callable[..., Block], *details: Any) -> Any:
+    def submit(self, task: Callable[..., Any], *details: Any) -> Any:
         """Start a task; returns what `result` waits for."""
 
-    def result(self, future: Any) -> Block:
+    def result(self, future: Any) -> Any:
         """Wait for a task; raises one of `lost` where its worker died."""
 
     def restart(self) -> None:
@@ -395,11 +446,11 @@ class Here:
     workers = 0
     lost: tuple[type[BaseException], ...] = ()
 
-    def submit(self, task: Callable[..., Block], *details: Any) -> Callable[[], Block]:
+    def submit(self, task: Callable[..., Any], *details: Any) -> Callable[[], Any]:
         """Put the task off until its result is asked for."""
         return partial(task, *details)
 
-    def result(self, future: Callable[[], Block]) -> Block:
+    def result(self, future: Callable[[], Any]) -> Any:
         """Do the task."""
         return future()
 

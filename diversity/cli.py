@@ -387,6 +387,8 @@ def import_(
 
 def _learn(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
     """DOMAIN=FILE: prompts that answers in the table were sampled for."""
+    if not value:
+        return
     from diversity.registry import find_domain
 
     for each in value:

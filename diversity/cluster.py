@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from diversity.errors import InputError, MissingExtra
-
-if TYPE_CHECKING:
-    from diversity.blocks import Block
 
 
 class Ray:
@@ -53,8 +50,8 @@ class Ray:
         self.workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
         self._panels: dict[int, Any] = {}
 
-    def submit(self, task: Callable[..., Block], *details: Any) -> Any:
-        """Send a block to the cluster."""
+    def submit(self, task: Callable[..., Any], *details: Any) -> Any:
+        """Send a task to the cluster."""
         frame, panel, *rest = details
         if id(panel) not in self._panels:
             # One copy a machine, not one a block; held, so that its number is not given to another.
@@ -62,10 +59,10 @@ class Ray:
         remote = self._ray.remote(num_cpus=1, max_retries=3)(task)
         return remote.remote(frame, self._panels[id(panel)][1], *rest)
 
-    def result(self, future: Any) -> Block:
-        """Wait for a block."""
+    def result(self, future: Any) -> Any:
+        """Wait for a task."""
         try:
-            return self._ray.get(future)  # type: ignore[no-any-return]
+            return self._ray.get(future)
         except self._ray.exceptions.RayTaskError as error:
             # The task's own error, as if it had happened here.
             raise error.cause from None

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import os
+import signal
+import traceback
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 BYTES = 200_000  # of a file of samples that keep one more process busy for longer than it takes to start
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}  # of a process that measures
+
+Run = Callable[..., Any]  # a task with its details, to its end in another process
+
+
+class Died(Exception):
+    """A process died over a task."""
 
 
 class Processes:
@@ -26,22 +40,18 @@ class Processes:
         is more than this process's memory holds, or kills it; the others are replaced.
     """
 
-    def __init__(self, workers: int, *, helps: bool = False) -> None:
-        from loky.process_executor import BrokenProcessPool
+    lost: tuple[type[BaseException], ...] = (Died,)
 
+    def __init__(self, workers: int, *, helps: bool = False) -> None:
         self.workers = workers
-        self.lost: tuple[type[BaseException], ...] = (BrokenProcessPool,)
         self._others = workers - helps
         self._helps = helps
-        self._pool: Any = None
+        self._pool: Copies | Fresh | None = None
 
     def start(self) -> None:
         """Start the processes, which import what they need at once."""
-        from loky import ProcessPoolExecutor
-
-        env = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-        self._pool = ProcessPoolExecutor(self._others, initializer=_import, env=env)
-        self._pool.submit(os.getpid)
+        # A copy of a process misses the threads that hold its locks: only one that has no others is copied.
+        self._pool = Copies(self._others) if _has_one_thread() else Fresh(self._others)
         # A task that a pool of processes holds cannot be called back: each process is given one at a time.
         self._threads = ThreadPoolExecutor(self._others)
         self._not_begun: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
@@ -51,7 +61,8 @@ class Processes:
         """Give a task to the next process that is free."""
         if self._pool is None:
             self.start()
-        future = self._threads.submit(lambda pool: pool.submit(task, *details).result(), self._pool)
+        assert self._pool is not None
+        future = self._threads.submit(self._pool.run, task, *details)
         if self._helps:
             self._not_begun.append((future, partial(task, *details)))
         return future
@@ -72,9 +83,98 @@ class Processes:
         """End the processes."""
         if self._pool is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-            self._pool.shutdown(wait=True, kill_workers=True)
+            self._pool.kill()
             self._threads.shutdown()
             self._pool = None
+
+
+class Fresh:
+    """Processes that begin with an empty interpreter."""
+
+    def __init__(self, count: int) -> None:
+        from loky import ProcessPoolExecutor
+
+        self._pool = ProcessPoolExecutor(count, initializer=_import, env=ENVIRONMENT)
+        self._pool.submit(os.getpid)
+
+    def run(self, task: Callable[..., Any], *details: Any) -> Any:
+        """Do a task; raises `Died`."""
+        from loky.process_executor import BrokenProcessPool
+
+        try:
+            return self._pool.submit(task, *details).result()
+        except BrokenProcessPool as error:
+            raise Died(type(error).__name__) from error
+
+    def kill(self) -> None:
+        """End the processes, whatever they do."""
+        self._pool.shutdown(wait=True, kill_workers=True)
+
+
+class Copies:
+    """Copies of this process, which are there in no time; it must have one thread."""
+
+    def __init__(self, count: int) -> None:
+        from multiprocessing import get_context
+
+        context = get_context("fork")
+        self._free: SimpleQueue[Connection] = SimpleQueue()
+        self._processes, ends = [], []
+        for _ in range(count):
+            here, there = context.Pipe()
+            ends.append(here)
+            self._processes.append(context.Process(target=_serve, args=(there, ends), daemon=True))
+            self._processes[-1].start()
+            there.close()  # so that the copy's death ends the connection
+            self._free.put(here)
+
+    def run(self, task: Callable[..., Any], *details: Any) -> Any:
+        """Do a task; raises `Died`."""
+        import cloudpickle
+
+        connection = self._free.get()
+        try:
+            connection.send_bytes(cloudpickle.dumps((task, details)))
+            result, error = connection.recv()
+        except (EOFError, OSError) as lost:
+            raise Died("its connection ended") from lost
+        finally:
+            self._free.put(connection)
+        if error is not None:
+            raise error
+        return result
+
+    def kill(self) -> None:
+        """End the processes, whatever they do."""
+        for process in self._processes:
+            process.kill()
+            process.join()
+
+
+def _serve(connection: Connection, others: Sequence[Connection]) -> None:
+    """Do one task after the other, until the process that gives them is gone; `others` are its ends of connections."""
+    for each in others:
+        each.close()  # else this copy would hold its own connection open
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # that process is told, and ends this one
+    os.environ.update(ENVIRONMENT)
+    _import()
+    with suppress(EOFError, OSError):
+        while True:
+            task, details = connection.recv()
+            try:
+                told: tuple[Any, Exception | None] = task(*details), None
+            except Exception as error:  # noqa: BLE001 - it is raised where the task came from
+                error.add_note(traceback.format_exc())
+                told = None, error
+            connection.send(told)
+
+
+def _has_one_thread() -> bool:
+    """Whether this process is known to have no other threads, those of libraries included."""
+    try:
+        return len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:
+        return False
 
 
 def _import() -> None:

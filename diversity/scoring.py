@@ -340,6 +340,11 @@ class Panel:
         )
 
     @property
+    def full_conditions(self) -> list[str]:
+        """The conditions under which all is measured, and not the headlines alone."""
+        return [condition for condition in self.conditions if condition not in self.lean]
+
+    @property
     def needs_vectors(self) -> bool:
         """Whether a metric reads vectors."""
         return any(m.needs == "vectors" for m in self.metrics)
@@ -503,48 +508,57 @@ def _between(
             reads.append((domain.name, prompt_id, condition, ARROW.join(names), {m.name: known[m.name] for m in read}))
 
 
-def over_prompts(
-    sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel, progress: Progress | None
-) -> Iterator[Row]:
-    """Scores over all prompts of a domain that have an answer from every checkpoint."""
-    across, between = panel.of_unit("across prompts"), panel.pooled
-    if not across and not between:
+def across_all(sets: Sequence[AnswerSet], panel: Panel, name: str, checkpoint: str) -> Iterator[Row]:
+    """Scores across the prompts of a domain, of one checkpoint; of its sets those that `shared` gives."""
+    domain, from_these = panel.domains[name], panel.drawn_from[name]
+    across = fitting(panel.of_unit("across prompts"), domain)
+    known: dict[tuple[int, ...], list[Score]] = {}
+    for condition in panel.full_conditions:
+        of_set = condition, name, checkpoint
+        found = {s.prompt_id: s for s in sets if (s.condition, s.domain.name, s.checkpoint) == of_set}
+        drawn = [p for p in sorted(found) if from_these is None or p in from_these]
+        key = tuple(id(found[p].answers) for p in drawn)
+        if key not in known:
+            # Where all answers are valid ones, this has been done.
+            known[key] = list(across_prompts(across, {p: found[p].draws() for p in drawn}))
+        for metric, prompt_id, value, n, note in known[key]:
+            yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
+
+
+def shared(sets: Sequence[AnswerSet], panel: Panel) -> list[AnswerSet]:
+    """Return the sets under conditions that are measured in full, of prompts that all checkpoints have an answer to."""
+    known = [s for s in sets if s.condition not in panel.lean and len(s.answers)]
+    sides: dict[tuple[str, str, str], set[str]] = {}
+    for each in known:
+        sides.setdefault((each.domain.name, each.prompt_id, each.condition), set()).add(each.checkpoint)
+    return [s for s in known if sides[s.domain.name, s.prompt_id, s.condition] == panel.checkpoints[s.domain.name]]
+
+
+def pooled_all(sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel) -> Iterator[Row]:
+    """Scores between checkpoints over all prompts of a domain; `sets` are those that `shared` gives."""
+    pooled = panel.pooled
+    if not pooled:
         return
-    reading = [m for m in between if m.of_prompt and panel.is_pooled]
-    whole = [m for m in between if m not in reading]
-    by_domain: dict[str, list[AnswerSet]] = {}
-    for each in sets:
-        by_domain.setdefault(each.domain.name, []).append(each)
+    reading = [m for m in pooled if m.of_prompt and panel.is_pooled]
+    whole = [m for m in pooled if m not in reading]
     read: dict[tuple[str, str, str], dict[str, dict[str, Read]]] = {}
     for name, prompt_id, condition, names, told in reads:
         read.setdefault((name, condition, names), {})[prompt_id] = told
-    for done, (name, domain) in enumerate(sorted(panel.domains.items()), 1):
-        of_domain = by_domain.get(name, [])
-        checkpoints = sorted(panel.checkpoints[name])
-        pairs = [pair for pair in panel.pairs if set(pair) <= set(checkpoints)]
+    for name, domain in sorted(panel.domains.items()):
+        pairs = [pair for pair in panel.pairs if set(pair) <= panel.checkpoints[name]]
         known: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
-        for condition in (c for c in panel.conditions if c not in panel.lean):
-            sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in checkpoints}
-            for each in of_domain:
-                if each.condition == condition and len(each.answers):
+        for condition in panel.full_conditions:
+            sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in sorted(panel.checkpoints[name])}
+            for each in sets:
+                if each.domain.name == name and each.condition == condition:
                     sides[each.checkpoint][each.prompt_id] = each
-            shared = sorted(set.intersection(*(set(side) for side in sides.values())))
-            key = tuple(id(side[p].answers) for side in sides.values() for p in shared)
+            prompts = sorted(set.intersection(*(set(side) for side in sides.values())))
+            key = tuple(id(side[p].answers) for side in sides.values() for p in prompts)
             if key not in known:
-                # Where all answers are valid ones, this has been done.
-                from_these = panel.drawn_from[name]
-                drawn = [p for p in shared if from_these is None or p in from_these]
                 known[key] = [
-                    *(
-                        (c, each)
-                        for c, side in sides.items()
-                        for each in across_prompts(fitting(across, domain), {p: side[p].draws() for p in drawn})
-                    ),
-                    *(
-                        (ARROW.join(pair), each)
-                        for pair in pairs
-                        for each in _pooled(fitting(whole, domain), sides, pair, shared, panel)
-                    ),
+                    (ARROW.join(pair), each)
+                    for pair in pairs
+                    for each in _pooled(fitting(whole, domain), sides, pair, prompts, panel)
                 ]
             of_reads = (
                 (names, each)
@@ -556,25 +570,21 @@ def over_prompts(
             )
             for checkpoint, (metric, prompt_id, value, n, note) in chain(known[key], of_reads):
                 yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
-        for each in of_domain:
-            each.forget()
-        if progress:
-            progress("over prompts", done, len(panel.domains))
 
 
 def _pooled(
     metrics: Sequence[Metric],
     sides: Mapping[str, Mapping[str, AnswerSet]],
     pair: tuple[str, str],
-    shared: Sequence[str],
+    prompts: Sequence[str],
     panel: Panel,
 ) -> Iterator[Score]:
     if panel.is_pooled:
-        pre, post = ({p: sides[name][p].some() for p in shared} for name in pair)
+        pre, post = ({p: sides[name][p].some() for p in prompts} for name in pair)
         yield from pooled_answers(metrics, pre, post)
         return
     for metric in metrics:
-        yield metric, ALL_PROMPTS, None, len(shared), f"left out above {POOLED:,} outputs"
+        yield metric, ALL_PROMPTS, None, len(prompts), f"left out above {POOLED:,} outputs"
 
 
 @dataclass(slots=True)
@@ -707,21 +717,11 @@ class AnswerSet:
         """Scores of the set; `measured` holds what is known of the prompt's sets already."""
         # The note says why a condition left nothing, so it belongs to what is known.
         known = measured.setdefault((id(self.answers), self.note), {})
+        key = self.checkpoint, self.domain.name, self.prompt_id
         for metric in wanted:
             if metric.name not in known:
                 known[metric.name] = self._measure(metric)
-            value, se, n, note = known[metric.name]
-            yield _row(
-                self.checkpoint,
-                self.domain.name,
-                self.prompt_id,
-                self.condition,
-                metric,
-                value=value,
-                se=se,
-                n=n,
-                note=note,
-            )
+            yield (*key, metric.name, metric.facet, self.condition, *known[metric.name])
 
     def _in_parts(self, metric: Metric) -> tuple[float | None, float | None, int, str | None]:
         """Value of a measure whose cost grows with the square of the answers, where there are very many.
@@ -767,7 +767,7 @@ class AnswerSet:
                 n = ran
             result = metric.function(self.answers)
         except Undefined as reason:
-            return None, None, n, str(reason)
+            return None, None, n, str(reason) or None
         value, se = pair_mean(result) if isinstance(result, np.ndarray) else (float(result), math.nan)
         if math.isnan(value):
             return None, None, n, "not a number"

@@ -106,7 +106,7 @@ def score_file(
                 Scores.of(block.rows).frame.write_parquet(folder / f"scores-{number:06}.parquet", compression="zstd")
                 # Scores are on disk; what measures over all prompts need is little.
                 light.append(Block(block.rows.clear(), block.drawn, block.readings, block.reads))
-            over = rows_over_prompts(light, panel, semantics, progress)
+            over = rows_over_prompts(light, panel, semantics, own, progress)
             warn_of_failures(pl.concat([*failed, over]))
             if len(over):
                 Scores.of(over).frame.write_parquet(folder / f"scores-{count:06}.parquet", compression="zstd")

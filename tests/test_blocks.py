@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -240,22 +242,24 @@ def test_prompts_that_a_domain_learned_since_have_a_say(monkeypatch):
     assert calls
 
 
-def _dies(frame, mark, run, *rest):
-    """Measure a block, or kill the process once (with a mark), or always; never that of the run."""
+def _dies(task, mark, run, *details):
+    """Do a task, or kill the process once (with a mark), or always; never that of the run."""
     if os.getpid() != run and not (mark and Path(mark).exists()):
         if mark:
             Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return blocks.measure_block(frame, *rest)
+    return task(*details)
 
 
-def _dying(monkeypatch, mark=None):
-    submit = blocks.Processes.submit
-    monkeypatch.setattr(
-        blocks.Processes,
-        "submit",
-        lambda self, _, frame, *rest: submit(self, _dies, frame, mark, os.getpid(), *rest),
-    )
+def _dying(monkeypatch, mark=None, over="measure_block"):
+    """Let processes die over one kind of task."""
+    submit, run = blocks.Processes.submit, os.getpid()
+
+    def submitted(self, task, *details):
+        given = (_dies, task, mark, run) if task.__name__ == over else (task,)
+        return submit(self, *given, *details)
+
+    monkeypatch.setattr(blocks.Processes, "submit", submitted)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -264,6 +268,12 @@ def test_a_killed_worker_loses_nothing(whole, names, tmp_path, monkeypatch):
     _dying(monkeypatch, mark)
     assert score(_table(), metrics=names, pairs=[PAIR], workers=2).frame.equals(whole.frame)
     assert mark.exists()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_what_is_measured_over_all_prompts_is_measured_here_where_workers_die(whole, names, monkeypatch):
+    _dying(monkeypatch, over="measure_across")
+    assert score(_table(), metrics=names, pairs=[PAIR], workers=2).frame.equals(whole.frame)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -299,6 +309,54 @@ def test_a_process_that_would_wait_does_what_no_other_has_begun(tmp_path, monkey
     finally:
         engine.close()
     assert processes.expected() is None
+
+
+COPIES = """
+import os, signal
+from diversity import processes
+
+def dies(): os.kill(os.getpid(), signal.SIGKILL)
+
+engine = processes.Processes(2)
+engine.start()
+assert type(engine._pool).__name__ == "Copies"
+other = engine.result(engine.submit(os.getpid))
+assert other != os.getpid() and int(engine.result(engine.submit(os.getenv, "POLARS_MAX_THREADS"))) == 1
+try:
+    engine.result(engine.submit(int, "no number"))
+except ValueError as error:
+    assert "no number" in str(error) and "_serve" in error.__notes__[0]
+try:
+    [engine.result(each) for each in [engine.submit(dies), engine.submit(dies)]]
+except engine.lost:
+    engine.restart()
+print(engine.result(engine.submit(int, "7")), flush=True)
+engine.close()
+"""
+ORPHAN = """
+import os, signal
+from diversity import processes
+print(processes.Copies(1).run(os.getpid), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads of a process are not told here")
+def test_copies_of_a_process_are_replaced_where_they_die():
+    told = subprocess.run([sys.executable, "-c", COPIES], capture_output=True, text=True, check=False, timeout=60)
+    assert (told.returncode, told.stdout) == (0, "7\n"), told.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads of a process are not told here")
+def test_a_copy_ends_with_the_process_that_made_it():
+    told = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert told.returncode == -signal.SIGKILL
+    copy = int(told.stdout)
+    for _ in range(100):
+        if not Path(f"/proc/{copy}").exists() or ") Z " in Path(f"/proc/{copy}/stat").read_text():
+            return
+        time.sleep(0.1)
+    pytest.fail("a copy goes on though the process that made it is gone")
 
 
 @pytest.mark.usefixtures("small_blocks")
