@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,7 @@ BLOCK = 1 << 22  # entries of a dense table made at once
 KEPT = 1024  # answers up to which the overlaps of all pairs are kept
 
 
-@dataclass(frozen=True, slots=True)
-class Grams:
+class Grams(NamedTuple):
     """The n-grams of one order in a set of answers.
 
     Most occur once, and of those nothing but their number is kept. `total` counts all occurrences, `repeated` the
@@ -42,8 +40,7 @@ class Grams:
         return self.total - len(self.ids) + self.repeated
 
 
-@dataclass(frozen=True, slots=True)
-class Cells:
+class Cells(NamedTuple):
     """How often each answer has each n-gram that occurs twice or more often, in one answer or in several.
 
     `ids`, `owners` and `counts` have one entry for each answer and n-gram it has, by n-gram, then answer; `first` is
@@ -90,8 +87,12 @@ class Batch:
         self.places: Integers = np.cumsum(np.append(0, lengths))[self.begins]  # the first token of each set
         self.answers = [slice(*ends) for ends in pairwise(self.begins.tolist())]
         self.tokens = [slice(*ends) for ends in pairwise(self.places.tolist())]
-        self._grams: dict[int, tuple[Grams, list[Grams]]] = {}
-        self._cells: dict[int, tuple[Cells, list[Cells]]] = {}
+        self._grams: dict[int, Grams] = {}
+        self._cells: dict[int, Cells] = {}
+        # Where the entries of each set begin, by order; and the number of its first n-gram that occurs again.
+        self._of_grams: dict[int, Integers] = {}
+        self._of_cells: dict[int, Integers] = {}
+        self._first: dict[int, Integers] = {}
         self._shared: dict[tuple[int, bool], Matrix] = {}
         self._overlaps: dict[tuple[int, bool], tuple[Matrix, NDArray[np.bool_]]] = {}
         self._matches: dict[int, Integers] = {}
@@ -151,12 +152,6 @@ class Batch:
         ids[order] = in_order
         return ids, self.codes[order[new]], np.append(in_order, new.sum())[self.places]
 
-    def _by_set(self, answers: Integers) -> list[int]:
-        """Where the entries of each set begin and end, from the answer of each; they lie set after set."""
-        if len(self.begins) == 2:
-            return [0, len(answers)]
-        return np.searchsorted(self.set_of[answers], np.arange(len(self.begins))).tolist()  # type: ignore[no-any-return]
-
     def mapped(self, rename: Callable[[str], str | None]) -> Batch:
         """Return the sequences with every token renamed; one renamed to None is left out."""
         table, names = self._lexicon.renamed(rename)
@@ -194,25 +189,32 @@ class Batch:
         """How many n-grams each answer has, equal ones counted as often as they occur."""
         return np.maximum(self.lengths - order + 1, 0)
 
-    def grams(self, order: int) -> tuple[Grams, list[Grams]]:
-        """N-grams as integers, those of all sets and those of each; see `Grams`."""
+    def grams(self, order: int) -> Grams:
+        """N-grams of all sets as integers, set after set; see `Grams`."""
         if order not in self._grams:
-            whole = _again(*self._in_order) if order == 1 else self._extended(order)
-            totals = np.cumsum(np.append(0, self.sizes(order)))[self.begins]
-            bounds = self._by_set(self.owners[whole.starts])
-            ids = np.append(whole.ids, whole.repeated)[bounds].tolist()
-            each = [
-                Grams(whole.ids[a:b] - first, whole.starts[a:b] - own.start, total, after - first)
-                for (a, b), (first, after), own, total in zip(
-                    pairwise(bounds), pairwise(ids), self.tokens, np.diff(totals).tolist(), strict=True
-                )
-            ]
-            self._grams[order] = whole, each
+            starts, keys, begins = (*self._in_order, self.places) if order == 1 else self._extended(order)
+            new = _changes(keys)
+            again = np.flatnonzero(~(new[:-1] & new[1:]))
+            ids = np.cumsum(new[again]) - 1
+            repeated = int(ids[-1]) + 1 if len(ids) else 0
+            self._grams[order] = Grams(ids, starts[again], int(self.sizes(order).sum()), repeated)
+            self._of_grams[order] = np.searchsorted(again, begins)
+            self._first[order] = np.append(ids, repeated)[self._of_grams[order]]
         return self._grams[order]
 
-    def _extended(self, order: int) -> Grams:
-        """N-grams from those one shorter: one that occurs again is made of two that do, one token apart."""
-        shorter, _ = self.grams(order - 1)
+    def grams_of(self, order: int, place: int) -> Grams:
+        """N-grams of one set."""
+        whole = self.grams(order)
+        (a, b), (i, j) = (of[order][place : place + 2].tolist() for of in (self._of_grams, self._first))
+        total = int(self.sizes(order)[self.answers[place]].sum())
+        return Grams(whole.ids[a:b] - i, whole.starts[a:b] - self.tokens[place].start, total, j - i)
+
+    def _extended(self, order: int) -> tuple[Integers, Integers, Integers]:
+        """Starts and keys of n-grams, by key, and where each set begins among them.
+
+        They are made of those one shorter: one that occurs again is made of two that do, one token apart.
+        """
+        shorter = self.grams(order - 1)
         which = np.full(len(self.codes) + 1, -1, dtype=np.int64)
         which[shorter.starts] = shorter.ids
         begins = which[:-1] >= 0
@@ -223,63 +225,69 @@ class Batch:
         starts = np.flatnonzero(begins)
         keys = which[starts] * shorter.repeated + which[starts + 1]
         in_order, keys = _in_order(keys)
-        return _again(starts[in_order], keys, int(self.sizes(order).sum()))
+        return starts[in_order], keys, np.searchsorted(starts, self.places)
 
-    def cells(self, order: int) -> tuple[Cells, list[Cells]]:
-        """Counts of each n-gram in each answer, of all sets and of each; see `Cells`."""
+    def cells(self, order: int) -> Cells:
+        """Counts of each n-gram in each answer, set after set; see `Cells`."""
         if order not in self._cells:
-            grams, _ = self.grams(order)
+            grams = self.grams(order)
             ids, owners = grams.ids, self.owners[grams.starts]
             single = self.sizes(order) - np.bincount(owners, minlength=len(self.lengths))
             begins = _starts((ids[1:] != ids[:-1]) | (owners[1:] != owners[:-1]), len(ids))
             counts = np.diff(begins, append=len(ids))
             ids, owners = ids[begins], owners[begins]
             first = _starts(ids[1:] != ids[:-1], len(ids))
-            bounds = self._by_set(owners)
-            of_set = np.append(ids, grams.repeated)[bounds].tolist()
-            each = [
-                Cells(ids[a:b] - i, owners[a:b] - own.start, counts[a:b], first[i:j] - a, single[own])
-                for (a, b), (i, j), own in zip(pairwise(bounds), pairwise(of_set), self.answers, strict=True)
-            ]
-            self._cells[order] = Cells(ids, owners, counts, first, single), each
+            self._cells[order] = Cells(ids, owners, counts, first, single)
+            self._of_cells[order] = np.searchsorted(begins, self._of_grams[order])
         return self._cells[order]
+
+    def cells_of(self, order: int, place: int) -> Cells:
+        """Counts of each n-gram in each answer of one set."""
+        ids, owners, counts, first, single = self.cells(order)
+        own = self.answers[place]
+        (a, b), (i, j) = (of[order][place : place + 2].tolist() for of in (self._of_cells, self._first))
+        return Cells(ids[a:b] - i, owners[a:b] - own.start, counts[a:b], first[i:j] - a, single[own])
 
     def shared(self, order: int, *, counted: bool) -> Matrix:
         """N-grams that two answers of a set share, shape (sets, n, n) with the n of the largest set."""
         key = order, counted
         if key not in self._shared:
-            rows, columns = self._columns(order, counted=counted)
-            own = np.bincount(rows, minlength=len(self.lengths)) + self.cells(order)[0].single
-            self._shared[key] = self._inner(rows, columns, np.ones(len(rows), dtype=np.float32), own)
+            rows, columns, first = self._columns(order, counted=counted)
+            own = np.bincount(rows, minlength=len(self.lengths)) + self.cells(order).single
+            self._shared[key] = self._inner(rows, columns, first, np.ones(len(rows), dtype=np.float32), own)
         return self._shared[key]
 
-    def _columns(self, order: int, *, counted: bool) -> tuple[Integers, Integers]:
-        """Rows and columns of ones: a column for each n-gram or, if counted, for each n-gram and t, its t-th time."""
-        cells, _ = self.cells(order)
+    def _columns(self, order: int, *, counted: bool) -> tuple[Integers, Integers, Integers]:
+        """Rows and columns of ones, and the first column of each set.
+
+        There is a column for each n-gram or, if counted, for each n-gram and t, its t-th time.
+        """
+        cells = self.cells(order)
         if not counted or cells.counts.max(initial=1) == 1:
-            return cells.owners, cells.ids
+            return cells.owners, cells.ids, self._first[order]
         most = np.maximum.reduceat(cells.counts, cells.first)
         base = np.cumsum(most) - most
         begins = np.cumsum(cells.counts) - cells.counts
         time = np.arange(int(cells.counts.sum())) - np.repeat(begins, cells.counts)
-        return np.repeat(cells.owners, cells.counts), np.repeat(base[cells.ids], cells.counts) + time
+        first = np.append(base, most.sum())[self._first[order]]
+        return np.repeat(cells.owners, cells.counts), np.repeat(base[cells.ids], cells.counts) + time, first
 
     def products(self, order: int) -> Matrix:
         """Inner products of the n-gram counts of two answers of a set, shape (sets, n, n)."""
-        cells, _ = self.cells(order)
+        cells = self.cells(order)
         own = np.bincount(cells.owners, weights=cells.counts**2, minlength=len(self.lengths)) + cells.single
-        return self._inner(cells.owners, cells.ids, cells.counts.astype(np.float64), own)
+        return self._inner(cells.owners, cells.ids, self._first[order], cells.counts.astype(np.float64), own)
 
-    def _inner(self, rows: Integers, columns: Integers, values: NDArray[Any], own: NDArray[Any]) -> Matrix:
+    def _inner(
+        self, rows: Integers, columns: Integers, first: Integers, values: NDArray[Any], own: NDArray[Any]
+    ) -> Matrix:
         """Inner products of the rows of a set's table, given by the entries that are not 0, set after set.
 
-        `own` are those of a row with itself.
+        `first` are the sets' first columns, `own` the products of a row with itself.
         """
         sets, of_set = len(self.begins) - 1, self.set_of
         places = np.arange(len(own)) - self.begins[of_set]
         of_entry = of_set[rows]
-        # The first entry of a set stands in its first column.
-        first = np.append(columns, 0)[self._by_set(rows)]
         rows, columns = places[rows], columns - first[of_entry]
         n, count = int(np.diff(self.begins).max(initial=0)), int(columns.max(initial=-1)) + 1
         total: Matrix = np.zeros((sets, n, n))
@@ -309,7 +317,7 @@ class Batch:
     def matches(self, order: int) -> Integers:
         """How many n-grams of each answer are found in others of its set, clipped at the most any other has."""
         if order not in self._matches:
-            cells, _ = self.cells(order)
+            cells = self.cells(order)
             total = self.sizes(order) - cells.single
             if len(cells.ids):
                 # Only an answer that has an n-gram more often than every other is clipped, at the second most.
@@ -339,6 +347,8 @@ class Sequences:
         self._place = place
         self._answers = self._batch.answers[place]
         self._tokens = self._batch.tokens[place]
+        self._grams: dict[int, Grams] = {}
+        self._cells: dict[int, Cells] = {}
         self._frequencies: dict[int, tuple[Integers, Integers]] = {}
         # Sequences among which these are, and their places: what any two have in common is known there.
         self.among: tuple[Callable[[], Sequences], Any] | None = None
@@ -402,11 +412,15 @@ class Sequences:
 
     def grams(self, order: int) -> Grams:
         """N-grams as integers; see `Grams`."""
-        return self._batch.grams(order)[1][self._place]
+        if order not in self._grams:
+            self._grams[order] = self._batch.grams_of(order, self._place)
+        return self._grams[order]
 
     def cells(self, order: int) -> Cells:
         """Counts of each n-gram in each answer; see `Cells`."""
-        return self._batch.cells(order)[1][self._place]
+        if order not in self._cells:
+            self._cells[order] = self._batch.cells_of(order, self._place)
+        return self._cells[order]
 
     def entries(self, order: int) -> tuple[Integers, Integers, Integers]:
         """Number, answer and count of each n-gram in each answer, those included that occur once.
@@ -508,14 +522,6 @@ def _changes(keys: Integers) -> NDArray[np.bool_]:
     new = np.ones(len(keys) + 1, dtype=bool)
     np.not_equal(keys[1:], keys[:-1], out=new[1:-1])
     return new
-
-
-def _again(starts: Integers, keys: Integers, total: int | None = None) -> Grams:
-    """N-grams that occur again, from their starts and keys in the order of the keys; `total` counts all n-grams."""
-    new = _changes(keys)
-    again = ~(new[:-1] & new[1:])
-    ids = np.cumsum(new[:-1][again]) - 1
-    return Grams(ids, starts[again], len(keys) if total is None else total, int(ids[-1]) + 1 if len(ids) else 0)
 
 
 def _in_order(keys: Integers) -> tuple[Integers, Integers]:

@@ -184,7 +184,7 @@ class Answers:
 
     def forget(self) -> None:
         """Drop the views that were made; they are made again when asked for."""
-        for name in [n for n in vars(self) if isinstance(getattr(type(self), n, None), cached_property)]:
+        for name in VIEWS.intersection(vars(self)):
             del self.__dict__[name]
         self._seen.clear()
         self.shelf = None
@@ -368,6 +368,9 @@ class Answers:
         weights = weights[weights > 1e-13]
         spectrum: NDArray[np.float64] = weights / weights.sum()
         return spectrum
+
+
+VIEWS = frozenset(name for name, view in vars(Answers).items() if isinstance(view, cached_property))
 
 
 class Picked(Answers):

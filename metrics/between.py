@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from diversity.corpus import digest
 from diversity.errors import Undefined
 from diversity.registry import find_metric, metric
-from diversity.sequences import Sequences
+from diversity.sequences import classes
 from diversity.stats import pair_mean
 from diversity.views import Answers, join
+from diversity.words import Integers
 
 Matrix = NDArray[np.float64]
 Sides = Sequence[Answers]
@@ -264,7 +265,7 @@ def divergence(pre: Answers, post: Answers, *, order: int) -> float:
     In bits. The plain divergence of two finite samples of one law is far above 0; its mean over 64 random exchanges of
     answers between the two checkpoints is taken off, so that equal checkpoints give about 0.
     """
-    return _by_chance_corrected(pre, post, lambda side: side.words, order)
+    return _by_chance_corrected(pre, post, *together(pre, post).words.entries(order), f"{order} words")
 
 
 def opener_divergence(pre: Answers, post: Answers) -> float:
@@ -272,13 +273,14 @@ def opener_divergence(pre: Answers, post: Answers) -> float:
 
     In bits; the correction is that of the divergence of n-grams.
     """
-    return _by_chance_corrected(pre, post, openers, 1)
+    found = classes(openers(together(pre, post)))
+    return _by_chance_corrected(pre, post, found, np.arange(len(found)), np.ones(len(found)), "an opening")
 
 
-def openers(answers: Answers) -> Sequences:
-    """The first three words of each answer as one token."""
+def openers(answers: Answers) -> list[str]:
+    """Return the first three words of each answer."""
     tokens, words = answers.tokens, answers.lexicon.words
-    return Sequences([[" ".join([words[code] for code in codes[:3].tolist()]).lower()] for codes in tokens])
+    return [" ".join([words[code] for code in codes[:3].tolist()]).lower() for codes in tokens]
 
 
 @lru_cache(maxsize=16)
@@ -290,11 +292,13 @@ def _exchanges(small: int, both: int) -> Matrix:
     return member
 
 
-def _by_chance_corrected(pre: Answers, post: Answers, view: Callable[[Answers], Sequences], order: int) -> float:
+def _by_chance_corrected(
+    pre: Answers, post: Answers, ids: Integers, owners: Integers, counts: NDArray[Any], what: str
+) -> float:
+    """Divergence of what the answers of both sides have, given as number, answer and count of each."""
     both = together(pre, post)
-    ids, owners, counts = view(both).entries(order)
     if len(set((owners < len(pre)).tolist())) != 2:
-        raise Undefined(f"no answer of one side has {order} words")
+        raise Undefined(f"no answer of one side has {what}")
     # Which answers are exchanged must not depend on their order, nor on which side is called pre.
     ranks = np.argsort(np.argsort(np.array([digest(text) for text in both.read]), kind="stable"))
     actual = (np.arange(len(both)) < len(pre)).astype(float)

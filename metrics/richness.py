@@ -32,7 +32,7 @@ def _mean(values: Array, defined: NDArray[np.bool_], reason: str) -> float:
 
 def _previous(words: Batch) -> Integers:
     """Place of the same word's last occurrence in the answer, -1 for its first; answers laid end to end."""
-    grams, _ = words.grams(1)
+    grams = words.grams(1)
     places = grams.starts
     owners = words.owners[places]
     again = (grams.ids[1:] == grams.ids[:-1]) & (owners[1:] == owners[:-1])
@@ -109,7 +109,7 @@ def hdd(answers: Answers, *, draws: int = 42) -> float:
 
 
 def _hdd(words: Batch, draws: int) -> Array:
-    cells, _ = words.cells(1)
+    cells = words.cells(1)
     answers, width = np.arange(len(words.lengths)), int(cells.counts.max(initial=1)) + 1
     # How many types of an answer occur how often, in that order: no sum depends on how words are numbered.
     keys = np.append(cells.owners * width + cells.counts, answers * width + 1)
