@@ -42,7 +42,9 @@ def test_a_cluster_that_loses_a_worker_gives_the_same_bytes(tmp_path, monkeypatc
                 os.kill(os.getpid(), signal.SIGKILL)
             return measure(*details)
 
-        monkeypatch.setattr(Ray, "submit", lambda self, _, *rest: submit(self, dies, *rest))
+        monkeypatch.setattr(
+            Ray, "submit", lambda self, task, *rest: submit(self, dies if task is measure else task, *rest)
+        )
         streaming.score_file(tmp_path / "samples.parquet", tmp_path / "there", engine=engine, **options)
         engine.close()
     finally:
