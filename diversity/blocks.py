@@ -120,7 +120,7 @@ def measured(
             looks: list[Look] = []
             reads: list[Reads] = []
             within = framed(within_prompts(sets, panel, looks, reads, _scoring(progress)))
-            return pl.concat([within, framed(_over(shared(sets, panel), reads, panel))]), looks
+            return pl.concat([within, framed(_over(shared(sets, panel), reads, panel, progress))]), looks
     # A judge that a caller hands over is this process's own.
     engine = Here() if panel.judge else engine_for(workers, len(blocks), helps=True)
     try:
@@ -317,26 +317,29 @@ def rows_over_prompts(
     readings.hold(Readings(texts, np.concatenate(vectors) if vectors else None))
     drawn = pl.concat([block.drawn.with_columns(block=pl.lit(number)) for number, block in enumerate(blocks)])
     reads = [read for block in blocks for read in block.reads]
-    if panel.keeps_answers:
-        sets = shared(_sets_of(drawn, panel, readings, semantics.calibration), panel)
-        with threadpool_limits(1, "blas"):
-            return framed(_over(sets, reads, panel))
-    # Each checkpoint of a domain apart, in whichever process is free.
+    # The frame holds what `shared` would keep, but for prompts that a checkpoint has no answer to.
     sides = {name: len(of) for name, of in panel.checkpoints.items()}
     answered = pl.col("checkpoint").n_unique().over("domain", "prompt_id", "condition")
     drawn = drawn.filter(answered == pl.col("domain").replace_strict(sides, return_dtype=pl.UInt32))
+    if panel.keeps_answers:
+        sets = _sets_of(drawn, panel, readings, semantics.calibration)
+        with threadpool_limits(1, "blas"):
+            return framed(_over(sets, reads, panel, progress))
+    # Each checkpoint of a domain apart, in whichever process is free.
     tasks, futures = [], []
     for name, of in sorted(panel.checkpoints.items()) if panel.of_unit("across prompts") else ():
         for checkpoint in sorted(of):
             own = drawn.filter(domain=name, checkpoint=checkpoint)
             tasks.append((own, panel, readings, semantics.calibration, name, checkpoint))
             futures.append(engine.submit(measure_across, *tasks[-1]))
-    counted = _sets_of(drawn, panel, readings, None, are_read=False)
-    rows = [framed(pooled_all(counted, reads, panel))]
+    # What is pooled was read of each prompt, or is left out, which says of how many prompts.
+    counted = [] if panel.is_pooled else _sets_of(drawn, panel, readings, None, are_read=False)
+    rows = [framed(pooled_all(own, reads, panel, name)) for name, own in _by_domain(counted, panel)]
     for done, (task, future) in enumerate(zip(tasks, futures, strict=True), 1):
         try:
             rows.append(engine.result(future))
-        except engine.lost:
+        except engine.lost as error:
+            logger.warning("a worker died (%s): what it had to do is done here", type(error).__name__)
             rows.append(measure_across(*task))
         if progress:
             progress("over prompts", done, len(tasks))
@@ -352,11 +355,21 @@ def measure_across(
         return framed(across_all(sets, panel, name, checkpoint))
 
 
-def _over(sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel) -> Iterator[Row]:
-    for name, checkpoints in sorted(panel.checkpoints.items()):
-        for checkpoint in sorted(checkpoints):
-            yield from across_all(sets, panel, name, checkpoint)
-    yield from pooled_all(sets, reads, panel)
+def _over(sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel, progress: Progress | None) -> Iterator[Row]:
+    """Scores over all prompts, in this process; `sets` are those that `shared` gives."""
+    for done, (name, own) in enumerate(_by_domain(sets, panel), 1):
+        for checkpoint in sorted(panel.checkpoints[name]):
+            yield from across_all(own, panel, name, checkpoint)
+        yield from pooled_all(own, reads, panel, name)
+        for each in own:
+            each.forget()
+        if progress:
+            progress("over prompts", done, len(panel.domains))
+
+
+def _by_domain(sets: Sequence[AnswerSet], panel: Panel) -> Iterator[tuple[str, list[AnswerSet]]]:
+    for name in sorted(panel.domains):
+        yield name, [each for each in sets if each.domain.name == name]
 
 
 def _sets_of(

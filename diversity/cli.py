@@ -387,11 +387,10 @@ def import_(
 
 def _learn(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> None:
     """DOMAIN=FILE: prompts that answers in the table were sampled for."""
-    if not value:
-        return
-    from diversity.registry import find_domain
-
     for each in value:
+        # Imported where there is a file: `expect` copies a process that has loaded nothing.
+        from diversity.registry import find_domain
+
         name, sign, path = each.partition("=")
         if not sign:
             raise click.BadParameter(f"'{each}' is not DOMAIN=FILE, as in code=mine.jsonl", ctx, parameter)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 BYTES = 200_000  # of a file of samples that keep one more process busy for longer than it takes to start
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}  # of a process that measures
 
-Run = Callable[..., Any]  # a task with its details, to its end in another process
-
 
 class Died(Exception):
     """A process died over a task."""

@@ -509,19 +509,52 @@ def _between(
 
 
 def across_all(sets: Sequence[AnswerSet], panel: Panel, name: str, checkpoint: str) -> Iterator[Row]:
-    """Scores across the prompts of a domain, of one checkpoint; of its sets those that `shared` gives."""
+    """Scores across the prompts of a domain, of one checkpoint; `sets` are the domain's that `shared` gives."""
     domain, from_these = panel.domains[name], panel.drawn_from[name]
     across = fitting(panel.of_unit("across prompts"), domain)
     known: dict[tuple[int, ...], list[Score]] = {}
     for condition in panel.full_conditions:
-        of_set = condition, name, checkpoint
-        found = {s.prompt_id: s for s in sets if (s.condition, s.domain.name, s.checkpoint) == of_set}
+        found = {s.prompt_id: s for s in sets if (s.condition, s.checkpoint) == (condition, checkpoint)}
         drawn = [p for p in sorted(found) if from_these is None or p in from_these]
         key = tuple(id(found[p].answers) for p in drawn)
         if key not in known:
             # Where all answers are valid ones, this has been done.
             known[key] = list(across_prompts(across, {p: found[p].draws() for p in drawn}))
         for metric, prompt_id, value, n, note in known[key]:
+            yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
+
+
+def pooled_all(sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel, name: str) -> Iterator[Row]:
+    """Scores between checkpoints over all prompts of a domain; `sets` are the domain's that `shared` gives."""
+    pooled = fitting(panel.pooled, panel.domains[name])
+    reading = [m for m in pooled if m.of_prompt and panel.is_pooled]
+    whole = [m for m in pooled if m not in reading]
+    pairs = [pair for pair in panel.pairs if set(pair) <= panel.checkpoints[name]]
+    read: dict[tuple[str, str], dict[str, dict[str, Read]]] = {}
+    for of_domain, prompt_id, condition, names, told in reads:
+        if of_domain == name:
+            read.setdefault((condition, names), {})[prompt_id] = told
+    known: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
+    for condition in panel.full_conditions:
+        sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in sorted(panel.checkpoints[name])}
+        for each in sets:
+            if each.condition == condition:
+                sides[each.checkpoint][each.prompt_id] = each
+        prompts = sorted(set.intersection(*(set(side) for side in sides.values())))
+        key = tuple(id(side[p].answers) for side in sides.values() for p in prompts)
+        if key not in known:
+            known[key] = [
+                (ARROW.join(pair), each) for pair in pairs for each in _pooled(whole, sides, pair, prompts, panel)
+            ]
+        of_reads = (
+            (names, each)
+            for names in map(ARROW.join, pairs)
+            for metric in reading
+            for each in pooled_reads(
+                metric, {p: told[metric.name] for p, told in read.get((condition, names), {}).items()}
+            )
+        )
+        for checkpoint, (metric, prompt_id, value, n, note) in chain(known[key], of_reads):
             yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
 
 
@@ -532,44 +565,6 @@ def shared(sets: Sequence[AnswerSet], panel: Panel) -> list[AnswerSet]:
     for each in known:
         sides.setdefault((each.domain.name, each.prompt_id, each.condition), set()).add(each.checkpoint)
     return [s for s in known if sides[s.domain.name, s.prompt_id, s.condition] == panel.checkpoints[s.domain.name]]
-
-
-def pooled_all(sets: Sequence[AnswerSet], reads: Sequence[Reads], panel: Panel) -> Iterator[Row]:
-    """Scores between checkpoints over all prompts of a domain; `sets` are those that `shared` gives."""
-    pooled = panel.pooled
-    if not pooled:
-        return
-    reading = [m for m in pooled if m.of_prompt and panel.is_pooled]
-    whole = [m for m in pooled if m not in reading]
-    read: dict[tuple[str, str, str], dict[str, dict[str, Read]]] = {}
-    for name, prompt_id, condition, names, told in reads:
-        read.setdefault((name, condition, names), {})[prompt_id] = told
-    for name, domain in sorted(panel.domains.items()):
-        pairs = [pair for pair in panel.pairs if set(pair) <= panel.checkpoints[name]]
-        known: dict[tuple[int, ...], list[tuple[str, Score]]] = {}
-        for condition in panel.full_conditions:
-            sides: dict[str, dict[str, AnswerSet]] = {c: {} for c in sorted(panel.checkpoints[name])}
-            for each in sets:
-                if each.domain.name == name and each.condition == condition:
-                    sides[each.checkpoint][each.prompt_id] = each
-            prompts = sorted(set.intersection(*(set(side) for side in sides.values())))
-            key = tuple(id(side[p].answers) for side in sides.values() for p in prompts)
-            if key not in known:
-                known[key] = [
-                    (ARROW.join(pair), each)
-                    for pair in pairs
-                    for each in _pooled(fitting(whole, domain), sides, pair, prompts, panel)
-                ]
-            of_reads = (
-                (names, each)
-                for names in map(ARROW.join, pairs)
-                for metric in fitting(reading, domain)
-                for each in pooled_reads(
-                    metric, {p: told[metric.name] for p, told in read.get((name, condition, names), {}).items()}
-                )
-            )
-            for checkpoint, (metric, prompt_id, value, n, note) in chain(known[key], of_reads):
-                yield _row(checkpoint, name, prompt_id, condition, metric, value=value, n=n, note=note)
 
 
 def _pooled(

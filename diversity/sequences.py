@@ -185,9 +185,9 @@ class Batch:
             self._measured[key] = measure(self, *details)
         return self._measured[key]
 
-    def sizes(self, order: int) -> Integers:
+    def sizes(self, order: int, answers: slice = slice(None)) -> Integers:
         """How many n-grams each answer has, equal ones counted as often as they occur."""
-        return np.maximum(self.lengths - order + 1, 0)
+        return np.maximum(self.lengths[answers] - order + 1, 0)
 
     def grams(self, order: int) -> Grams:
         """N-grams of all sets as integers, set after set; see `Grams`."""
@@ -206,7 +206,7 @@ class Batch:
         """N-grams of one set."""
         whole = self.grams(order)
         (a, b), (i, j) = (of[order][place : place + 2].tolist() for of in (self._of_grams, self._first))
-        total = int(self.sizes(order)[self.answers[place]].sum())
+        total = int(self.sizes(order, self.answers[place]).sum())
         return Grams(whole.ids[a:b] - i, whole.starts[a:b] - self.tokens[place].start, total, j - i)
 
     def _extended(self, order: int) -> tuple[Integers, Integers, Integers]:

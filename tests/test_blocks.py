@@ -271,9 +271,10 @@ def test_a_killed_worker_loses_nothing(whole, names, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_what_is_measured_over_all_prompts_is_measured_here_where_workers_die(whole, names, monkeypatch):
+def test_what_is_measured_over_all_prompts_is_measured_here_where_workers_die(whole, names, monkeypatch, caplog):
     _dying(monkeypatch, over="measure_across")
     assert score(_table(), metrics=names, pairs=[PAIR], workers=2).frame.equals(whole.frame)
+    assert "a worker died" in caplog.text
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -330,6 +331,8 @@ try:
     [engine.result(each) for each in [engine.submit(dies), engine.submit(dies)]]
 except engine.lost:
     engine.restart()
+else:
+    raise AssertionError("nobody noticed that a process died")
 print(engine.result(engine.submit(int, "7")), flush=True)
 engine.close()
 """
