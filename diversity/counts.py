@@ -13,30 +13,36 @@ Array = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
-def chances_drawn(most: int, totals: Integers, draws: int) -> Array:
-    """Chance that draws without replacement bring up a kind at least once, by how often the kind occurs.
+def chances_drawn(counts: Integers, totals: Integers, draws: int) -> Array:
+    """Chance that draws without replacement bring up a kind at least once.
 
     Parameters
     ----------
-    most : int
-        How often the most frequent kind occurs.
+    counts : array of n
+        How often each kind occurs.
     totals : array of n
-        Individuals in each set, `draws` or more.
+        Individuals in the set that each kind belongs to; of fewer than `draws` all are drawn.
     draws : int
         Individuals drawn.
 
     Returns
     -------
-    array in [0, 1], shape (n, most + 1)
-        For a kind that occurs 0, 1, 2, ... times one minus the hypergeometric chance of none,
-        ``1 - C(total - count, draws) / C(total, draws)``.
+    array in [0, 1], shape (n,)
+        One minus the hypergeometric chance of none, ``1 - C(total - count, draws) / C(total, draws)``.
     """
-    # The chance of none is a product over the individuals of the kind: that the first is not drawn, nor the second of
-    # the rest, and so on. Beyond the last that can be left over it is 0.
-    rest = np.maximum(totals[:, None] - np.arange(most), draws)
-    missed = np.ones((len(totals), most + 1))
-    np.cumprod(1 - draws / rest, axis=1, out=missed[:, 1:])
-    return 1 - missed
+    chances = np.zeros(len(counts))
+    # Kinds that occur about as often share a table: one wide enough for all could be as large as the texts squared.
+    sizes = np.frexp(counts)[1]
+    for size in np.flatnonzero(np.bincount(sizes)).tolist():
+        own = np.flatnonzero(sizes == size)
+        different, row = np.unique(totals[own], return_inverse=True)
+        # The chance of none is a product over the individuals of the kind: that the first is not drawn, nor the second
+        # of the rest, and so on. Beyond the last that can be left over it is 0.
+        rest = np.maximum(different[:, None] - np.arange((1 << size) - 1), draws)
+        missed = np.ones((len(different), 1 << size))
+        np.cumprod(1 - draws / rest, axis=1, out=missed[:, 1:])
+        chances[own] = 1 - missed[row, counts[own]]
+    return chances
 
 
 def rarefied(counts: Integers, draws: int, kinds: Integers | int = 1) -> float:
@@ -49,8 +55,8 @@ def rarefied(counts: Integers, draws: int, kinds: Integers | int = 1) -> float:
     >>> round(rarefied(np.array([1, 2, 3, 4]), 4, np.array([3, 1, 1, 1])), 10)
     3.1797979798
     """
-    total = (kinds * counts).sum(keepdims=True)
-    return float((kinds * chances_drawn(int(counts.max(initial=0)), total, draws)[0, counts]).sum())
+    totals = np.full(len(counts), (kinds * counts).sum())
+    return float((kinds * chances_drawn(counts, totals, draws)).sum())
 
 
 def entropy(counts: Integers, kinds: Integers | int = 1) -> float:

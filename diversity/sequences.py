@@ -34,11 +34,6 @@ class Grams(NamedTuple):
     total: int
     repeated: int
 
-    @property
-    def distinct(self) -> int:
-        """How many different n-grams there are."""
-        return self.total - len(self.ids) + self.repeated
-
 
 class Cells(NamedTuple):
     """How often each answer has each n-gram that occurs twice or more often, in one answer or in several.
@@ -96,8 +91,7 @@ class Batch:
         self._shared: dict[tuple[int, bool], Matrix] = {}
         self._overlaps: dict[tuple[int, bool], tuple[Matrix, NDArray[np.bool_]]] = {}
         self._matches: dict[int, Integers] = {}
-        self._sums: dict[Callable[[str], Sequence[int]], Integers] = {}
-        self._measured: dict[tuple[Any, ...], NDArray[Any]] = {}
+        self._measured: dict[tuple[Any, ...], Any] = {}
 
     @classmethod
     def of(cls, items: Sequence[Sequence[str]]) -> Batch:
@@ -117,6 +111,9 @@ class Batch:
         codes = np.concatenate(laid_out) if laid_out else np.empty(0, dtype=np.int32)
         return cls(codes, lengths, list(map(len, sets)), lexicon)
 
+    def __len__(self) -> int:
+        return len(self.answers)
+
     def __getitem__(self, place: int) -> Sequences:
         return Sequences(self, place)
 
@@ -128,15 +125,15 @@ class Batch:
     @cached_property
     def set_of(self) -> Integers:
         """The set that each answer belongs to."""
-        return np.repeat(np.arange(len(self.begins) - 1), np.diff(self.begins))
+        return np.repeat(np.arange(len(self)), np.diff(self.begins))
 
     @cached_property
     def keys(self) -> Integers:
         """A number for each token, equal for tokens that are equal and of one set; those of a later set are higher."""
-        if len(self.begins) == 2:
+        if len(self) == 1:
             return self.codes.astype(np.int64)
         span = int(self.codes.max(initial=0)) + 1
-        return self.codes + np.repeat(np.arange(len(self.begins) - 1) * span, np.diff(self.places))
+        return self.codes + np.repeat(np.arange(len(self)) * span, np.diff(self.places))
 
     @cached_property
     def _in_order(self) -> tuple[Integers, Integers]:
@@ -151,6 +148,11 @@ class Batch:
         ids = np.empty_like(in_order)
         ids[order] = in_order
         return ids, self.codes[order[new]], np.append(in_order, new.sum())[self.places]
+
+    @property
+    def name(self) -> Callable[[int], str]:
+        """Gives the token that a number stands for."""
+        return self.alphabet.words.__getitem__ if isinstance(self.alphabet, Lexicon) else self.alphabet
 
     def mapped(self, rename: Callable[[str], str | None]) -> Batch:
         """Return the sequences with every token renamed; one renamed to None is left out."""
@@ -170,24 +172,57 @@ class Batch:
 
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
-        if tell not in self._sums:
-            running = np.zeros((len(self.codes) + 1, len(tell(" "))), dtype=np.int64)
-            if len(self.codes):
-                np.cumsum(self._lexicon.told(tell)[self.codes], axis=0, out=running[1:])
-            ends = np.cumsum(self.lengths)
-            self._sums[tell] = running[ends] - running[ends - self.lengths]
-        return self._sums[tell]
+        running = np.zeros((len(self.codes) + 1, len(tell(" "))), dtype=np.int64)
+        if len(self.codes):
+            np.cumsum(self._lexicon.told(tell)[self.codes], axis=0, out=running[1:])
+        ends = np.cumsum(self.lengths)
+        return running[ends] - running[ends - self.lengths]
 
-    def told(self, measure: Callable[..., NDArray[Any]], *details: Any) -> NDArray[Any]:
+    def told(self, measure: Callable[..., Any], *details: Any) -> Any:
         """Return what a function says of the batch; it is asked once."""
         key = measure, *details
         if key not in self._measured:
             self._measured[key] = measure(self, *details)
         return self._measured[key]
 
+    def of_sets(self, values: NDArray[Any]) -> Matrix:
+        """Add up a value of each answer, over the answers of each set."""
+        sums: Matrix = np.bincount(self.set_of, weights=values, minlength=len(self))
+        return sums
+
+    def padded(self, values: NDArray[Number]) -> NDArray[Number]:
+        """Return a value of each answer as a row a set, shape (sets, n) with the n of the largest; 0 where none is."""
+        rows = np.zeros((len(self), int(np.diff(self.begins).max(initial=0))), dtype=values.dtype)
+        rows[self.set_of, np.arange(len(values)) - self.begins[self.set_of]] = values
+        return rows
+
     def sizes(self, order: int, answers: slice = slice(None)) -> Integers:
         """How many n-grams each answer has, equal ones counted as often as they occur."""
         return np.maximum(self.lengths[answers] - order + 1, 0)
+
+    def totals(self, order: int) -> Integers:
+        """How many n-grams each set has, equal ones counted as often as they occur."""
+        return self.of_sets(self.sizes(order)).astype(np.int64)
+
+    def counted(self, order: int) -> list[tuple[int, int]]:
+        """How many n-grams each set has, and how many different ones."""
+        self.grams(order)
+        totals = self.totals(order)
+        different = totals - np.diff(self._of_grams[order]) + np.diff(self._first[order])
+        return list(zip(totals.tolist(), different.tolist(), strict=True))
+
+    def frequencies(self, order: int) -> tuple[Integers, Integers, Integers]:
+        """Set, count, and how many n-grams of the set occur as often, its answers pooled; by set, then count."""
+        occurrences = np.bincount(self.grams(order).ids)
+        width = int(occurrences.max(initial=1)) + 1
+        of_gram = np.repeat(np.arange(len(self)), np.diff(self._first[order]))
+        again, kinds = np.unique(of_gram * width + occurrences, return_counts=True)
+        once = self.totals(order) - np.diff(self._of_grams[order])
+        some = np.flatnonzero(once)
+        keys = np.append(again, some * width + 1)
+        in_order = np.argsort(keys)
+        sets, counts = np.divmod(keys[in_order], width)
+        return sets, counts, np.append(kinds, once[some])[in_order]
 
     def grams(self, order: int) -> Grams:
         """N-grams of all sets as integers, set after set; see `Grams`."""
@@ -349,7 +384,6 @@ class Sequences:
         self._tokens = self._batch.tokens[place]
         self._grams: dict[int, Grams] = {}
         self._cells: dict[int, Cells] = {}
-        self._frequencies: dict[int, tuple[Integers, Integers]] = {}
         # Sequences among which these are, and their places: what any two have in common is known there.
         self.among: tuple[Callable[[], Sequences], Any] | None = None
 
@@ -368,14 +402,28 @@ class Sequences:
         """All tokens laid end to end as numbers of the alphabet."""
         return self._batch.codes[self._tokens]
 
-    def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
-        """Add up what a function says of each word, over the words of each answer; one row an answer."""
-        return self._batch.sums(tell)[self._answers]
+    def per_set(self, measure: Callable[..., Any], *details: Any) -> Any:
+        """Return what a function of a batch says of each set, for this one; it is asked once of the batch."""
+        return self._batch.told(measure, *details)[self._place]
 
-    def per_answer(self, measure: Callable[..., Matrix], *details: Any) -> Matrix:
-        """Return what a function of a batch says of each answer, for these; it is asked once of their batch."""
-        own: Matrix = self._batch.told(measure, *details)[self._answers]
+    def per_answer(self, measure: Callable[..., NDArray[Number]], *details: Any) -> NDArray[Number]:
+        """Return what a function of a batch says of each answer, for these; it is asked once of the batch."""
+        own: NDArray[Number] = self._batch.told(measure, *details)[self._answers]
         return own
+
+    def per_pair(self, measure: Callable[..., Matrix], *details: Any) -> Matrix:
+        """Return what a function of a batch says of each pair of answers, shape (sets, n, n), for these.
+
+        It is asked once of the batch, of very many answers each time: that many pairs are not kept. What it says of two
+        answers must not depend on the others.
+        """
+        if self.among is not None:
+            whole, places = self.among
+            found: Matrix = whole().per_pair(measure, *details)[places]
+            return found
+        n = self._answers.stop - self._answers.start
+        batch = self._batch
+        return self._own(batch.told(measure, *details) if n <= KEPT else measure(batch, *details))
 
     @cached_property
     def ids(self) -> Integers:
@@ -395,8 +443,7 @@ class Sequences:
         return self._spelled(self.codes[start : start + length].tolist())
 
     def _spelled(self, codes: Iterable[int]) -> list[str]:
-        alphabet = self._batch.alphabet
-        return list(map(alphabet.words.__getitem__ if isinstance(alphabet, Lexicon) else alphabet, codes))
+        return list(map(self._batch.name, codes))
 
     @cached_property
     def items(self) -> list[list[str]]:
@@ -438,15 +485,16 @@ class Sequences:
             np.append(cells.counts, np.ones(single, dtype=np.int64)),
         )
 
+    def counted(self, order: int) -> tuple[int, int]:
+        """How many n-grams there are, and how many different ones, all answers pooled."""
+        counted: tuple[int, int] = self.per_set(Batch.counted, order)
+        return counted
+
     def frequencies(self, order: int) -> tuple[Integers, Integers]:
         """The different counts of n-grams, all answers pooled, and how many n-grams have each."""
-        if order not in self._frequencies:
-            grams = self.grams(order)
-            kinds = np.bincount(np.bincount(grams.ids), minlength=2)
-            kinds[1] = grams.total - len(grams.ids)
-            counts = np.flatnonzero(kinds)
-            self._frequencies[order] = counts, kinds[counts]
-        return self._frequencies[order]
+        sets, counts, kinds = self._batch.told(Batch.frequencies, order)
+        own = slice(*np.searchsorted(sets, [self._place, self._place + 1]))
+        return counts[own], kinds[own]
 
     def _own(self, of_all: NDArray[Number]) -> NDArray[Number]:
         n = self._answers.stop - self._answers.start

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from diversity.errors import Undefined
 from diversity.registry import metric, variant
-from diversity.sequences import Sequences
+from diversity.sequences import Batch, Sequences
 from diversity.views import Answers
 
 Array = NDArray[np.float64]
@@ -82,14 +82,13 @@ def _smoothed(matches: Array, possible: Array, lengths: Lengths, smoothing: int)
 
 def _interpolated(matches: Array, possible: Array, plain: Array) -> Array:
     """Orders above 2 drawn to what the ratio of the two orders before predicts."""
-    # An answer that shares no word has the score 0 whatever the smoothing.
-    if ((matches[2] == 0) & (matches[0] > 0)).any():
-        raise Undefined("an answer shares no trigram, which smoothing method 6 needs")
     result = plain.copy()
     for order in range(2, len(plain)):
         before = result[order - 2]
         prior = np.divide(result[order - 1] ** 2, before, out=np.zeros_like(before), where=before > 0)
         result[order] = (matches[order] + ALPHA * prior) / (possible[order] + ALPHA)
+    # Without a shared trigram it is undefined; an answer that shares no word has the score 0 whatever the smoothing.
+    result[:, (matches[2] == 0) & (matches[0] > 0)] = np.nan
     return result
 
 
@@ -99,26 +98,37 @@ def brevity(lengths: Lengths, references: Lengths) -> Array:
     return penalty
 
 
-def closest_of_others(lengths: Lengths) -> Lengths:
-    """Length closest to each among the others, the shorter one on a tie. Shape (n,), n of 2 or more."""
-    order = np.argsort(lengths, kind="stable")
+def _closest_of_others(tokens: Batch) -> Lengths:
+    """Length closest to each answer's among the others of its set, the shorter one on a tie."""
+    order = np.lexsort((tokens.lengths, tokens.set_of))
+    lengths, sets = tokens.lengths[order], tokens.set_of[order]
     # Sorted, the closest other is a neighbour.
-    fenced = np.concatenate([[-FAR], lengths[order], [FAR]])
-    below, own, above = fenced[:-2], fenced[1:-1], fenced[2:]
+    below, above = np.full_like(lengths, -FAR), np.full_like(lengths, FAR)
+    same = np.flatnonzero(sets[1:] == sets[:-1])
+    below[same + 1], above[same] = lengths[same], lengths[same + 1]
     closest = np.empty_like(lengths)
-    closest[order] = np.where(own - below <= above - own, below, above)
+    closest[order] = np.where(lengths - below <= above - lengths, below, above)
     return closest
 
 
 def each_against_others(tokens: Sequences, *, orders: int = 4, smoothing: int = 1, effective: bool = False) -> Array:
     """BLEU of each answer with all the others as references, shape (n,)."""
+    scores = tokens.per_answer(_each_against_others, orders, smoothing, effective)
+    if smoothing == 6 and np.isnan(scores).any():
+        raise Undefined("an answer shares no trigram, which smoothing method 6 needs")
+    return scores
+
+
+def _each_against_others(tokens: Batch, orders: int, smoothing: int, effective: bool) -> Array:
     lengths = tokens.lengths
     read = orders + (smoothing in {5, 7})
     matches = np.array([tokens.matches(order) for order in range(1, read + 1)], dtype=np.float64)
-    penalty = brevity(lengths, closest_of_others(lengths))
+    penalty = brevity(lengths, _closest_of_others(tokens))
     scores = score(matches, lengths, penalty, smoothing=smoothing, effective=effective)
-    if effective and (lengths == 0).sum() > 1:
-        scores = np.where(lengths == 0, 1.0, scores)
+    if effective:
+        # Two empty answers are equal.
+        empty = lengths == 0
+        scores[empty & (tokens.of_sets(empty) > 1)[tokens.set_of]] = 1
     return scores
 
 
@@ -148,16 +158,21 @@ def pair_bleu(answers: Answers, *, smoothing: int = 1, effective: bool = False) 
     The two ways of a pair are averaged; the mean over ordered pairs is the same. Two empty answers are alike under
     effective order, and score 0 without.
     """
-    tokens = answers.words
-    lengths = tokens.lengths
+    return answers.words.per_pair(_pair_bleu, smoothing, effective)
+
+
+def _pair_bleu(tokens: Batch, smoothing: int, effective: bool) -> Array:
+    lengths = tokens.padded(tokens.lengths)
     read = 4 + (smoothing in {5, 7})
     matches = np.array([tokens.shared(order, counted=True) for order in range(1, read + 1)])
-    penalty = brevity(lengths[:, None], lengths[None, :])
-    one_way = np.minimum(score(matches, lengths[:, None], penalty, smoothing=smoothing, effective=effective), 1)
+    penalty = brevity(lengths[:, :, None], lengths[:, None, :])
+    one_way = score(matches, lengths[:, :, None], penalty, smoothing=smoothing, effective=effective)
+    one_way = np.minimum(one_way, 1)
     if effective:
-        one_way[np.ix_(lengths == 0, lengths == 0)] = 1
-    scores: Array = (one_way + one_way.T) / 2
-    np.fill_diagonal(scores, 1)
+        one_way[(lengths[:, :, None] == 0) & (lengths[:, None, :] == 0)] = 1
+    scores: Array = (one_way + one_way.transpose(0, 2, 1)) / 2
+    places = np.arange(lengths.shape[1])
+    scores[:, places, places] = 1
     return scores
 
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from diversity.errors import Undefined
 from diversity.registry import metric
-from diversity.sequences import Sequences, classes
+from diversity.sequences import Batch, Sequences, classes
 from diversity.views import NO_BEHAVIOUR, Answers
 
 Matrix = NDArray[np.float64]
@@ -34,13 +34,7 @@ def lexical_similarity(answers: Answers) -> Matrix:
 
     Orders at which neither answer has an n-gram are left out; two empty answers are alike.
     """
-    total = np.zeros((len(answers), len(answers)))
-    defined = np.zeros_like(total)
-    for order in (1, 2, 3):
-        similarity, known = answers.words.overlap(order)
-        total += similarity
-        defined += known
-    return np.divide(total, defined, out=np.ones_like(total), where=defined > 0)
+    return answers.words.per_pair(_mean_overlap, (1, 2, 3), False)
 
 
 @metric(
@@ -77,11 +71,15 @@ def ruzicka(tokens: Sequences, orders: tuple[int, ...]) -> Matrix:
 
     Orders at which neither answer has an n-gram are left out; two answers without any are alike.
     """
-    n = len(tokens.lengths)
-    total = np.zeros((n, n))
-    defined = np.zeros_like(total)
-    for order in orders:
-        similarity, known = tokens.overlap(order, counted=True)
+    return tokens.per_pair(_mean_overlap, orders, True)
+
+
+def _mean_overlap(tokens: Batch, orders: tuple[int, ...], counted: bool) -> Matrix:
+    """Overlap of n-grams averaged over the orders that one answer of a pair has, shape (sets, n, n)."""
+    similarity, known = tokens.overlap(orders[0], counted=counted)
+    total, defined = similarity.copy(), known.astype(np.float64)
+    for order in orders[1:]:
+        similarity, known = tokens.overlap(order, counted=counted)
         total += similarity
         defined += known
     return np.divide(total, defined, out=np.ones_like(total), where=defined > 0)

@@ -5,11 +5,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.counts import entropy, entropy_chao_wang_jost, entropy_grassberger, hill, rarefied
+from diversity.counts import chances_drawn, entropy_chao_wang_jost, entropy_grassberger, hill
 from diversity.errors import Undefined
 from diversity.registry import Function, metric, variant
-from diversity.sequences import Grams, classes
+from diversity.sequences import Batch, classes
 from diversity.views import Answers
+
+Array = NDArray[np.float64]
 
 VOCABULARY = 50257  # of GPT-2's tokeniser, as in Kirk et al. 2024
 DRAWS = 100
@@ -21,11 +23,12 @@ LIU = "Liu et al. 2022, arXiv:2202.13587"
 ZHANG = "Zhang et al. 2018, arXiv:1809.05972"
 
 
-def _grams(answers: Answers, order: int) -> Grams:
-    grams = answers.words.grams(order)
-    if not grams.total:
+def _counted(answers: Answers, order: int) -> tuple[int, int]:
+    """How many n-grams there are, and how many different ones."""
+    total, different = answers.words.counted(order)
+    if not total:
         raise Undefined(f"no answer has {order} words")
-    return grams
+    return total, different
 
 
 def distinct_n(answers: Answers, *, order: int) -> float:
@@ -34,13 +37,13 @@ def distinct_n(answers: Answers, *, order: int) -> float:
     No n-gram crosses from one answer into the next; answers shorter than the order have none. Undefined when no
     answer is long enough, where other packages give 0.
     """
-    grams = _grams(answers, order)
-    return grams.distinct / grams.total
+    total, different = _counted(answers, order)
+    return different / total
 
 
 def averaged_distinct(answers: Answers, *, orders: int = 5) -> float:
     """Mean of distinct-1 to distinct-5. Undefined when no answer has five words."""
-    return float(np.mean([distinct_n(answers, order=order) for order in range(1, orders + 1)]))
+    return sum(distinct_n(answers, order=order) for order in range(1, orders + 1)) / orders
 
 
 def ngram_diversity_sum(answers: Answers, *, orders: int = 4) -> float:
@@ -58,11 +61,18 @@ def rarefied_distinct(answers: Answers, *, order: int, draws: int = DRAWS) -> fl
     In closed form: one minus the hypergeometric chance that an n-gram is missed, summed over the n-grams. The size
     of the draw is fixed, so that neither more answers nor longer ones lower it. Undefined below 100 n-grams.
     """
-    total = _grams(answers, order).total
+    total, _ = _counted(answers, order)
     if total < draws:
         raise Undefined(f"{total} {order}-grams in all, {draws} are needed")
-    counts, kinds = answers.words.frequencies(order)
-    return rarefied(counts, draws, kinds) / draws
+    return float(answers.words.per_set(_rarefied, order, draws) / draws)
+
+
+def _rarefied(words: Batch, order: int, draws: int) -> Array:
+    """Different n-grams expected among so many drawn; as `counts.rarefied`, for all sets at once."""
+    sets, counts, kinds = words.told(Batch.frequencies, order)
+    chances = chances_drawn(counts, words.totals(order)[sets], draws)
+    expected: Array = np.bincount(sets, weights=kinds * chances, minlength=len(words))
+    return expected
 
 
 def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: int = VOCABULARY) -> float:
@@ -72,10 +82,10 @@ def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: i
     Text of a few hundred words hardly repeats a word of so many by chance, so that it nearly equals distinct-n: it
     does not take the effect of length out. `rarefied_distinct` does. Above 1 for a vocabulary set too small.
     """
-    grams = _grams(answers, order)
+    total, different = _counted(answers, order)
     # 1 - ((V - 1) / V)^C without the loss of digits at large V.
-    expected = -math.expm1(grams.total * math.log1p(-1 / vocabulary)) * vocabulary
-    return grams.distinct / expected
+    expected = -math.expm1(total * math.log1p(-1 / vocabulary)) * vocabulary
+    return different / expected
 
 
 def averaged_ead(answers: Answers, *, orders: int = 5) -> float:
@@ -84,8 +94,7 @@ def averaged_ead(answers: Answers, *, orders: int = 5) -> float:
     At such a vocabulary it nearly equals the mean of distinct-1 to distinct-5, and keeps its fall with length.
     Undefined when no answer has five words.
     """
-    each = (expectation_adjusted_distinct(answers, order=order) for order in range(1, orders + 1))
-    return float(np.mean(list(each)))
+    return sum(expectation_adjusted_distinct(answers, order=order) for order in range(1, orders + 1)) / orders
 
 
 def ngram_entropy(answers: Answers, *, order: int, estimator: str = "plug-in") -> float:
@@ -96,21 +105,29 @@ def ngram_entropy(answers: Answers, *, order: int, estimator: str = "plug-in") -
     biased, none is free of bias. "normalised" divides by the logarithm of the number of n-grams, the highest value at
     that length.
     """
-    grams = _grams(answers, order)
-    total = grams.total
-    counts, kinds = answers.words.frequencies(order)
+    total, different = _counted(answers, order)
     if estimator == "grassberger":
-        return entropy_grassberger(counts, kinds)
+        return entropy_grassberger(*answers.words.frequencies(order))
     if estimator == "chao-wang-jost":
-        return entropy_chao_wang_jost(counts, kinds)
-    plain = entropy(counts, kinds)
+        return entropy_chao_wang_jost(*answers.words.frequencies(order))
+    plain = float(answers.words.per_set(_entropy, order))
     if estimator == "miller-madow":
-        return plain + (grams.distinct - 1) / (2 * total)
+        return plain + (different - 1) / (2 * total)
     if estimator == "normalised":
         if total < 2:
             raise Undefined(f"one {order}-gram in all, 2 are needed")
         return plain / float(np.log(total))
     return plain
+
+
+def _entropy(words: Batch, order: int) -> Array:
+    """Plug-in entropy of the n-grams; as `counts.entropy`, for all sets at once."""
+    sets, counts, kinds = words.told(Batch.frequencies, order)
+    totals = np.maximum(words.totals(order), 1)
+    own = np.bincount(sets, weights=kinds * counts * np.log(counts), minlength=len(words))
+    # Rounding must not leave the range.
+    entropies: Array = np.clip(np.log(totals) - own / totals, 0, np.log(totals))
+    return entropies
 
 
 def ngram_hill(answers: Answers, *, order: int, q: float) -> float:
@@ -119,7 +136,7 @@ def ngram_hill(answers: Answers, *, order: int, q: float) -> float:
     q = 0 counts the different ones, 1 is the exponential of their entropy, 2 the inverse chance that two draws with
     replacement agree, infinity the inverse share of the most frequent one.
     """
-    _grams(answers, order)
+    _counted(answers, order)
     counts, kinds = answers.words.frequencies(order)
     return hill(counts, q, kinds)
 
@@ -130,17 +147,27 @@ def self_repetition(answers: Answers, *, order: int = 4) -> float:
     An n-gram counts once for each other answer that has it. Answers below four words count as 0. Undefined when no
     answer has four words.
     """
-    _grams(answers, order)
-    cells = answers.words.cells(order)
-    others = cells.holders[cells.ids] - 1
-    return float(np.log1p(np.bincount(cells.owners, weights=others, minlength=len(answers))).mean())
+    _counted(answers, order)
+    return float(answers.words.per_set(_self_repetition, order) / len(answers))
+
+
+def _self_repetition(words: Batch, order: int) -> Array:
+    cells = words.cells(order)
+    others = np.bincount(cells.owners, weights=(cells.holders - 1)[cells.ids], minlength=len(words.lengths))
+    return words.of_sets(np.log1p(others))
 
 
 def template_share(answers: Answers, *, order: int = 4) -> float:
     """Share of 4-grams, each counted as often as it occurs, that two or more answers have."""
-    total = _grams(answers, order).total
-    cells = answers.words.cells(order)
-    return float(cells.counts[cells.holders[cells.ids] > 1].sum() / total)
+    total, _ = _counted(answers, order)
+    return float(answers.words.per_set(_held_by_several, order) / total)
+
+
+def _held_by_several(words: Batch, order: int) -> Array:
+    """How many n-grams of each set two answers or more have, each counted as often as it occurs."""
+    cells = words.cells(order)
+    held = cells.counts * (cells.holders > 1)[cells.ids]
+    return words.of_sets(np.bincount(cells.owners, weights=held, minlength=len(words.lengths)))
 
 
 def openings(answers: Answers) -> NDArray[np.int64]:

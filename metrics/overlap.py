@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from diversity.metrics.kernels import lexical_similarity
 from diversity.registry import Function, metric, variant
 from diversity.sequences import Sequences
 from diversity.views import Answers
@@ -86,14 +87,7 @@ def near_duplicates(answers: Answers) -> Matrix:
 
     The similarity is the lexical kernel, which leaves out the orders that both answers are too short for.
     """
-    total = np.zeros((len(answers), len(answers)))
-    orders = np.zeros_like(total)
-    for order in (1, 2, 3):
-        similarity, defined = answers.words.overlap(order)
-        total += similarity
-        orders += defined
-    # Orders where both are too short are left out; two answers without any n-gram are alike.
-    return (total >= NEAR * orders - 1e-9).astype(np.float64)
+    return np.greater_equal(lexical_similarity(answers), NEAR - 1e-9).astype(np.float64)
 
 
 def ngram_vendi(answers: Answers, *, orders: tuple[int, ...] = (1, 2)) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import zlib
 from functools import cache, lru_cache
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from diversity.errors import Undefined
 from diversity.metrics.kernels import Matrix, ruzicka
 from diversity.registry import metric
-from diversity.sequences import BLOCK, Sequences, classes
+from diversity.sequences import BLOCK, Batch, Sequences, classes
 from diversity.views import Answers
 from diversity.words import WORD
 
@@ -68,47 +67,62 @@ SHAIB = "Shaib et al. 2024, arXiv:2407.00211"
 
 def _distinct(tokens: Sequences, order: int, what: str) -> float:
     """Share of n-grams that are different, all answers pooled."""
-    grams = tokens.grams(order)
-    if not grams.total:
+    total, different = tokens.counted(order)
+    if not total:
         raise Undefined(f"no answer has {order} {what}")
-    return grams.distinct / grams.total
+    return different / total
 
 
 def _compression(tokens: Sequences) -> float:
     """Bytes over compressed bytes, one byte a token; the answers sorted, so that their order does not count."""
-    ids, names = tokens.ids, tokens.vocabulary
-    if not len(ids):
+    answers = tokens.per_set(_as_bytes)
+    if not any(answers):
         raise Undefined("the answers have no words")
-    counts, kept = np.bincount(ids), min(254, len(names))
-    # The most frequent 254 symbols have a byte each; what is rarer shares one. Equally frequent ones go by their names.
-    by_name = np.array(sorted(range(len(names)), key=names.__getitem__))
-    byte_of = np.full(len(names), 254, dtype=np.uint8)
-    byte_of[by_name[np.argsort(-counts[by_name], kind="stable")[:kept]]] = np.arange(kept)
-    whole, ends = byte_of[ids].tobytes(), np.cumsum(tokens.lengths).tolist()
-    text = b"\xff".join(sorted(whole[begin:end] for begin, end in pairwise([0, *ends])))
+    text = b"\xff".join(sorted(answers))
     return len(text) / len(zlib.compress(text, 9, -15))
 
 
-def _templates(tokens: Sequences) -> tuple[NDArray[np.int64], int]:
-    """Answer of every occurrence of a template, and the number of tokens.
+def _as_bytes(tokens: Batch) -> list[list[bytes]]:
+    """Each answer of each set with one byte a token.
+
+    The most frequent 254 symbols of a set have a byte each; what is rarer shares one. Equally frequent ones go by their
+    names.
+    """
+    ids, codes, first = tokens.numbered
+    rank = {code: place for place, code in enumerate(sorted(set(codes.tolist()), key=tokens.name))}
+    ranks = np.fromiter(map(rank.__getitem__, codes.tolist()), dtype=np.int64, count=len(codes))
+    sets = np.repeat(np.arange(len(tokens)), np.diff(first))
+    byte_of = np.empty(len(codes), dtype=np.uint8)
+    in_order = np.lexsort((ranks, -np.bincount(ids, minlength=len(codes)), sets))
+    byte_of[in_order] = np.minimum(np.arange(len(codes)) - first[sets], 254)
+    whole, ends = byte_of[ids].tobytes(), np.cumsum(tokens.lengths).tolist()
+    answers = [whole[begin:end] for begin, end in pairwise([0, *ends])]
+    return [answers[own] for own in tokens.answers]
+
+
+def _templates(tokens: Sequences) -> NDArray[np.int64]:
+    """How many templates each answer has, equal ones counted as often as they occur.
 
     A template is a run of 6 tokens that occurs in 2 answers or more, and in a tenth of them or more.
     """
-    grams = tokens.grams(TEMPLATE)
-    if not grams.total:
+    if not tokens.counted(TEMPLATE)[0]:
         raise Undefined(f"no answer has {TEMPLATE} words")
-    is_template = tokens.cells(TEMPLATE).holders >= max(2, math.ceil(0.1 * len(tokens.lengths)))
-    return tokens.owners[grams.starts[is_template[grams.ids]]], int(tokens.lengths.sum())
+    return tokens.per_answer(_templates_of)
+
+
+def _templates_of(tokens: Batch) -> NDArray[np.int64]:
+    grams, cells = tokens.grams(TEMPLATE), tokens.cells(TEMPLATE)
+    least = np.maximum(2, np.ceil(0.1 * np.diff(tokens.begins)))
+    is_template = cells.holders >= least[tokens.set_of[cells.owners[cells.first]]]
+    return np.bincount(tokens.owners[grams.starts[is_template[grams.ids]]], minlength=len(tokens.lengths))
 
 
 def _template_rate(tokens: Sequences) -> float:
-    owners, _ = _templates(tokens)
-    return np.count_nonzero(np.bincount(owners)) / len(tokens.lengths)
+    return np.count_nonzero(_templates(tokens)) / len(tokens.lengths)
 
 
 def _templates_per_token(tokens: Sequences) -> float:
-    owners, size = _templates(tokens)
-    return len(owners) / size
+    return float(_templates(tokens).sum() / tokens.lengths.sum())
 
 
 @metric(
@@ -284,21 +298,20 @@ def _tagged(sentence: str) -> tuple[str, ...]:
 
 
 def _must_read_as_english(answers: Answers, consequence: str) -> None:
-    foreign = _foreign(answers.words)
+    foreign = answers.words.per_set(_foreign)
     if foreign:
-        raise Undefined(f"{foreign} of {len(answers)} answers do not read as English: {consequence}")
+        raise Undefined(f"{foreign:.0f} of {len(answers)} answers do not read as English: {consequence}")
 
 
-# Two measures in a row ask for it.
-@lru_cache(maxsize=1)
-def _foreign(words: Sequences) -> int:
-    """How many answers are not in Latin script, or lack the words that English cannot do without."""
+def _foreign(words: Batch) -> NDArray[np.float64]:
+    """How many answers of each set are not in Latin script, or lack the words that English cannot do without."""
     count, telling, letters, latin = words.sums(_as_english).T
     is_foreign = (latin < 0.8 * letters) | ((count >= FEW_WORDS) & (telling < ENGLISH_SHARE * count))
     short = ~is_foreign & (count < FEW_WORDS)
     # Answers too short to tell one by one are judged together.
-    are_foreign = telling[short].sum() < ENGLISH_SHARE * count[short].sum()
-    return int(is_foreign.sum() + (short.sum() if are_foreign else 0))
+    are_foreign = words.of_sets(telling * short) < ENGLISH_SHARE * words.of_sets(count * short)
+    found: NDArray[np.float64] = words.of_sets(is_foreign) + are_foreign * words.of_sets(short)
+    return found
 
 
 def _as_english(word: str) -> tuple[int, int, int, int]:
@@ -552,8 +565,9 @@ def sentence_opening_similarity(answers: Answers) -> Matrix:
     openings = [words or [""] for words in openings]
     sizes = np.array(list(map(len, openings)))
     ids = classes(list(chain.from_iterable(openings)))
-    shares = np.zeros((len(answers), int(ids.max()) + 1))
-    np.add.at(shares, (np.repeat(np.arange(len(sizes)), sizes), ids), np.repeat(1 / sizes, sizes))
+    width = int(ids.max()) + 1
+    cells = np.repeat(np.arange(len(sizes)) * width, sizes) + ids
+    shares = np.bincount(cells, weights=np.repeat(1 / sizes, sizes), minlength=len(sizes) * width).reshape(-1, width)
     step = max(1, BLOCK // shares.size)
     rows = [shares[begin : begin + step, None] for begin in range(0, len(shares), step)]
     return np.concatenate([np.minimum(own, shares).sum(axis=2) for own in rows])

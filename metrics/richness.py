@@ -116,10 +116,7 @@ def _hdd(words: Batch, draws: int) -> Array:
     pairs, places = np.unique(keys, return_inverse=True)
     kinds = np.bincount(places, weights=np.append(np.ones(len(cells.owners)), cells.single))
     owners, counts = np.divmod(pairs, width)
-    lengths, chances = words.lengths[owners], np.zeros(len(pairs))
-    for length in set(lengths[lengths >= draws].tolist()):
-        own = lengths == length
-        chances[own] = chances_drawn(int(counts[own].max()), np.array([length]), draws)[0, counts[own]]
+    chances = chances_drawn(counts, words.lengths[owners], draws)
     return np.bincount(owners, weights=kinds * chances, minlength=len(answers)) / draws
 
 

@@ -295,7 +295,7 @@ def _pooled_grams(answers: Answers, tokens: Sequences, order: int) -> float:
     totals = np.maximum(tokens.lengths - order + 1, 0) * answers.forest.copies
     if not totals.sum():
         raise Undefined(f"no program has {order} tokens")
-    return _share(tokens.grams(order).distinct, totals.sum())
+    return _share(tokens.counted(order)[1], totals.sum())
 
 
 def distinct_code_tokens(answers: Answers, *, order: int) -> float:

@@ -354,7 +354,7 @@ FOREIGN = [
 
 
 def foreign(texts):
-    return prose._foreign(Answers(texts).words)
+    return Answers(texts).words.per_set(prose._foreign)
 
 
 @pytest.mark.parametrize("text", FOREIGN)
