@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -79,6 +80,8 @@ def main() -> None:
     if code == INTERRUPTED and threading.active_count() > 1:
         # Calls to an endpoint are in flight, and Python would wait for their answers.
         os._exit(INTERRUPTED)
+    # The interpreter would look through all that was loaded for cycles as it leaves.
+    gc.freeze()
     sys.exit(code if isinstance(code, int) else 0)
 
 

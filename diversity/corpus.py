@@ -146,12 +146,14 @@ def pooled_answers(
 def pooled_reads(metric: Metric, reads: Mapping[str, Read]) -> Iterator[Score]:
     """Measure all prompts at once by what the metric read of each; one of which it read nothing is left out."""
 
+    known = {p: numbers for p, (_, numbers) in reads.items() if not isinstance(numbers, str)}
+    table, rows = np.array(list(known.values())), {p: row for row, p in enumerate(known)}
+
     def measure(metric: Metric, prompts: Sequence[str]) -> float:
-        read = [reads[p][1] for p in prompts]
-        known = [numbers for numbers in read if not isinstance(numbers, str)]
-        if not known:
-            raise Undefined(read[-1])
-        return float(metric.function(np.array(known)))
+        kept = [rows[p] for p in prompts if p in rows]
+        if not kept:
+            raise Undefined(str(reads[prompts[-1]][1]))
+        return float(metric.function(table[kept]))
 
     return _pooled([metric], {p: fewest for p, (fewest, _) in reads.items()}, measure)
 

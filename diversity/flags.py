@@ -84,8 +84,9 @@ def is_loop(answer: str) -> bool:
     if len(words) < 20:
         data = answer.encode("utf-8", "replace")[:20_000]
         return len(data) >= 200 and len(zlib.compress(data)) < 0.1 * len(data)
-    if max(Counter(words).values()) * 4 <= 0.3 * len(words):
-        return False  # no run is more frequent than its words
+    often = {word for word, count in Counter(words).items() if count * 4 > 0.3 * len(words)}
+    if b"\1" * 4 not in bytes(map(often.__contains__, words)):
+        return False  # no run is more frequent than any of its words
     most = max(Counter(zip(words, words[1:], words[2:], words[3:], strict=False)).values())
     return most * 4 > 0.3 * len(words) and most > 2
 

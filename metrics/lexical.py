@@ -71,8 +71,7 @@ def _rarefied(words: Batch, order: int, draws: int) -> Array:
     """Different n-grams expected among so many drawn; as `counts.rarefied`, for all sets at once."""
     sets, counts, kinds = words.told(Batch.frequencies, order)
     chances = chances_drawn(counts, words.totals(order)[sets], draws)
-    expected: Array = np.bincount(sets, weights=kinds * chances, minlength=len(words))
-    return expected
+    return np.bincount(sets, weights=kinds * chances, minlength=len(words)).astype(np.float64, copy=False)
 
 
 def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: int = VOCABULARY) -> float:
