@@ -366,7 +366,7 @@ class Panel:
 
 LARGE = 2048  # answers to one prompt above which not every pair of them is compared
 PART = 512  # answers, at least, of which every pair is then compared
-TOGETHER = 16_384  # words of the prompts whose views are made together
+TOGETHER = 32_768  # words of the prompts whose views are made together
 POOLED = 50_000  # outputs above which no measure is pooled over all of them: it would hold them all
 
 

@@ -172,12 +172,9 @@ class Batch:
 
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
-        running = np.zeros((len(self.codes) + 1, len(tell(" "))), dtype=np.int64)
-        if len(self.codes):
-            np.cumsum(self._lexicon.told(tell)[self.codes], axis=0, out=running[1:])
-        ends = np.cumsum(self.lengths)
-        sums: Integers = running[ends] - running[ends - self.lengths]
-        return sums
+        told = self._lexicon.told(tell) if len(self.codes) else np.zeros((1, len(tell(" "))))
+        columns = [np.bincount(self.owners, weights=of_word[self.codes], minlength=len(self.lengths)) for of_word in told.T]
+        return np.stack(columns, axis=1).astype(np.int64)
 
     def told(self, measure: Callable[..., Any], *details: Any) -> Any:
         """Return what a function says of the batch; it is asked once."""
@@ -323,14 +320,16 @@ class Batch:
         sets, of_set = len(self.begins) - 1, self.set_of
         places = np.arange(len(own)) - self.begins[of_set]
         of_entry = of_set[rows]
-        rows, columns = places[rows], columns - first[of_entry]
-        n, count = int(np.diff(self.begins).max(initial=0)), int(columns.max(initial=-1)) + 1
+        n = int(np.diff(self.begins).max(initial=0))
+        rows, columns = of_entry * n + places[rows], columns - first[of_entry]
+        count = int(columns.max(initial=-1)) + 1
         total: Matrix = np.zeros((sets, n, n))
         width = max(1, min(count, BLOCK // max(1, sets * n)))
         for begin in range(0, count, width):
             inside = (columns >= begin) & (columns < begin + width) if count > width else slice(None)
-            table = np.zeros((sets, n, width), dtype=values.dtype)
-            table[of_entry[inside], rows[inside], columns[inside] - begin] = values[inside]
+            entries = np.zeros(sets * n * width, dtype=values.dtype)
+            entries[rows[inside] * width + columns[inside] - begin] = values[inside]
+            table = entries.reshape(sets, n, width)
             total += table @ table.transpose(0, 2, 1)
         total[of_set, places, places] = own
         return total
