@@ -327,9 +327,10 @@ def rows_over_prompts(
             return framed(_over(sets, reads, panel, progress))
     # Each checkpoint of a domain apart, in whichever process is free.
     tasks, futures = [], []
+    parts = drawn.partition_by("domain", "checkpoint", as_dict=True)
     for name, of in sorted(panel.checkpoints.items()) if panel.of_unit("across prompts") else ():
         for checkpoint in sorted(of):
-            own = drawn.filter(domain=name, checkpoint=checkpoint)
+            own = parts.get((name, checkpoint), drawn.clear())
             tasks.append((own, panel, readings, semantics.calibration, name, checkpoint))
             futures.append(engine.submit(measure_across, *tasks[-1]))
     # What is pooled was read of each prompt, or is left out, which says of how many prompts.

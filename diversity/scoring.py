@@ -788,7 +788,8 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
             whole: tuple[Answers, NDArray[np.int64]] | None = None
             for condition in conditions:
                 kept, note, limit = side.under(condition, window)
-                texts = [side.answers[i] for i in kept]
+                at = kept.tolist()
+                texts = [side.answers[i] for i in at]
                 stripped = False
                 # Layout is what a program is made of: its answer is what stood in the fence already.
                 if condition == STRIPPED and not domain.language:
@@ -809,19 +810,19 @@ def answer_sets(frame: pl.DataFrame, panel: Panel, encode: Encode) -> list[Answe
                         texts,
                         language=domain.language,
                         encode=encode,
-                        behaviours=None if side.behaviours is None else [side.behaviours[i] for i in kept],
+                        behaviours=None if side.behaviours is None else [side.behaviours[i] for i in at],
                         flags=side.flags,
                         limit=limit,
                         prompt=side.prompt,
                         judge=panel.judge,
-                        qualities=None if side.qualities is None else [side.qualities[i] for i in kept],
+                        qualities=None if side.qualities is None else [side.qualities[i] for i in at],
                         valid=side.valid[kept],
                         log_probabilities=side.log_probabilities,
                         output_tokens=side.output_tokens,
                         outputs=len(side.answers),
                         equal_valid=equal_valid,
                         lexicon=lexicon,
-                        tokens=None if stripped else [side.tokens[i] for i in kept],
+                        tokens=None if stripped else [side.tokens[i] for i in at],
                     )
                 if condition == ALL:
                     whole = made[key], kept
@@ -908,7 +909,7 @@ class _Side:
             return kept[self.is_whole[kept]], "", None
         if condition == DEDUPLICATED:
             # Texts that are equal but for white space have equal words.
-            if len({self.tokens[i].tobytes() for i in kept}) == len(kept):
+            if len({self.tokens[i].tobytes() for i in kept.tolist()}) == len(kept):
                 return kept, "", None
             folded = [" ".join(unicodedata.normalize("NFC", self.answers[i]).split()) for i in kept]
             first = dict(reversed(list(zip(folded, kept, strict=True))))

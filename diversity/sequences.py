@@ -173,7 +173,9 @@ class Batch:
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
         told = self._lexicon.told(tell) if len(self.codes) else np.zeros((1, len(tell(" "))))
-        columns = [np.bincount(self.owners, weights=of_word[self.codes], minlength=len(self.lengths)) for of_word in told.T]
+        columns = [
+            np.bincount(self.owners, weights=of_word[self.codes], minlength=len(self.lengths)) for of_word in told.T
+        ]
         return np.stack(columns, axis=1).astype(np.int64)
 
     def told(self, measure: Callable[..., Any], *details: Any) -> Any:

@@ -74,13 +74,13 @@ def pair_mean(matrix: Array) -> tuple[float, float]:
     # The methods of arrays take several times as long as these on the few answers of a prompt.
     total_of = np.add.reduce
     rows = total_of(matrix, axis=1, dtype=float) - matrix.diagonal()
-    total = total_of(rows)
+    total = float(total_of(rows))
     mean = total / (n * (n - 1))
     if n < 3:
-        return float(mean), math.nan
-    without = (total - 2 * rows) / ((n - 1) * (n - 2))
-    without -= total_of(without) / n
-    return float(mean), math.sqrt((n - 1) / n * total_of(without * without))
+        return mean, math.nan
+    # Without an answer the mean is (total - 2 row) / ((n - 1) (n - 2)).
+    rows -= total / n
+    return mean, 2 * math.sqrt((n - 1) / n * float(total_of(rows * rows))) / ((n - 1) * (n - 2))
 
 
 def stream_of(purpose: str) -> int:

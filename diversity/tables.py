@@ -138,9 +138,9 @@ class Samples(Table):
             A required column is missing, a type is wrong, a value is null, or the key is not unique.
         """
         frame = _checked(frame, SAMPLES_REQUIRED, SAMPLES_REQUIRED | SAMPLES_OPTIONAL, where, "Samples")
-        doubled = frame.select(KEY).is_duplicated()
-        if doubled.any():
-            row = int(doubled.arg_max() or 0)
+        in_order = frame.sort(KEY)
+        if in_order.select(pl.all_horizontal(pl.col(c) == pl.col(c).shift() for c in KEY).any()).item():
+            row = int(frame.select(KEY).is_duplicated().arg_max() or 0)
             key = ", ".join(f"{c}={str(frame[c][row])[:40]!r}" for c in KEY)
             raise InputError(
                 f"{where}, {_place(frame, row)}: the key ({key}) occurs {_times(frame, row)} times: "
@@ -154,7 +154,7 @@ class Samples(Table):
                 raise InputError(f"{where}, {_place(frame, row)}: 'quality' is {found:g}, not from 0 to 1: rescale it")
         known = [*SAMPLES_REQUIRED, *(c for c in SAMPLES_OPTIONAL if c in frame.columns)]
         rest = [c for c in frame.columns if c not in {*known, LINE}]
-        return cls(frame.select(known + rest).sort(KEY), provenance or {})
+        return cls(in_order.select(known + rest), provenance or {})
 
 
 class Scores(Table):
@@ -173,18 +173,18 @@ class Scores(Table):
         A value that is not finite becomes null, and the note says so: nothing can be compared with it.
         """
         frame = _checked(frame, SCORES, SCORES, where, "Scores", filled=[*SCORES_KEY, "facet"])
-        doubled = frame.select(SCORES_KEY).is_duplicated()
-        if doubled.any():
-            row = int(doubled.arg_max() or 0)
+        in_order = frame.sort(SCORES_KEY)
+        if in_order.select(pl.all_horizontal(pl.col(c) == pl.col(c).shift() for c in SCORES_KEY).any()).item():
+            row = int(frame.select(SCORES_KEY).is_duplicated().arg_max() or 0)
             key = ", ".join(f"{c}={str(frame[c][row])[:40]!r}" for c in SCORES_KEY)
             raise InputError(f"{where}, row {row}: ({key}) is scored twice: drop one of the rows")
         finite = pl.col("value").is_finite()
-        frame = frame.with_columns(
+        told = in_order.with_columns(
             value=pl.when(finite).then("value"),
             se=pl.when(finite & pl.col("se").is_finite()).then("se"),
             note=pl.when(~finite & pl.col("note").is_null()).then(pl.lit("not a number")).otherwise("note"),
         )
-        return cls(frame.select(list(SCORES)).sort(SCORES_KEY), provenance or {})
+        return cls(told.select(list(SCORES)), provenance or {})
 
 
 def _checked(

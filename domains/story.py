@@ -1,7 +1,7 @@
 """Short fiction: good stories of one prompt are different stories."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 
 from diversity.domain import Domain, Prompt
 from diversity.flags import letters_and_spaces
@@ -99,10 +99,15 @@ class Story(Domain):
         One that breaks off still passes: how much fits is the choice of who set the token limit, for both
         checkpoints alike, and the guard `truncated` tells how often it was.
         """
-        letters = letters_and_spaces(answer)
-        if len(answer.split(maxsplit=FEWEST_WORDS)) < FEWEST_WORDS or letters <= 0.8 * len(answer):
-            return 0.0
-        return 1.0 if FINISHED.search(answer) else 0.5
+        return _rated(answer)
+
+
+@lru_cache(maxsize=4)  # validity asks again
+def _rated(answer: str) -> float:
+    letters = letters_and_spaces(answer)
+    if len(answer.split(maxsplit=FEWEST_WORDS)) < FEWEST_WORDS or letters <= 0.8 * len(answer):
+        return 0.0
+    return 1.0 if FINISHED.search(answer) else 0.5
 
 
 def without_preamble(output: str, work: str) -> str:
