@@ -145,7 +145,6 @@ def pooled_answers(
 
 def pooled_reads(metric: Metric, reads: Mapping[str, Read]) -> Iterator[Score]:
     """Measure all prompts at once by what the metric read of each; one of which it read nothing is left out."""
-
     known = {p: numbers for p, (_, numbers) in reads.items() if not isinstance(numbers, str)}
     table, rows = np.array(list(known.values())), {p: row for row, p in enumerate(known)}
 
