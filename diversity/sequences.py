@@ -172,11 +172,9 @@ class Batch:
 
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
-        told = self._lexicon.told(tell) if len(self.codes) else np.zeros((1, len(tell(" "))))
-        columns = [
-            np.bincount(self.owners, weights=of_word[self.codes], minlength=len(self.lengths)) for of_word in told.T
-        ]
-        return np.stack(columns, axis=1).astype(np.int64)
+        told = self._lexicon.told(tell).T if len(self.codes) else np.zeros((len(tell(" ")), 1))
+        sums = [np.bincount(self.owners, weights=of_word[self.codes], minlength=len(self.lengths)) for of_word in told]
+        return np.stack(sums, axis=1).astype(np.int64)
 
     def told(self, measure: Callable[..., Any], *details: Any) -> Any:
         """Return what a function says of the batch; it is asked once."""
@@ -582,6 +580,7 @@ def _in_order(keys: Integers) -> tuple[Integers, Integers]:
         return order, keys[order]
     # Each takes its place along: numpy sorts integers several times faster than it sorts places by them, and the
     # shorter ones in half the time.
-    dtype = np.uint32 if width <= 32 else np.uint64
-    packed = np.sort((keys << bits).astype(dtype) | np.arange(len(keys), dtype=dtype)).astype(np.int64)
+    dtype: Any = np.uint32 if width <= 32 else np.uint64
+    with_places: NDArray[Any] = (keys << bits).astype(dtype) | np.arange(len(keys), dtype=dtype)
+    packed: Integers = np.sort(with_places).astype(np.int64)
     return packed & ((1 << bits) - 1), packed >> bits
