@@ -21,13 +21,39 @@ import json
 import random
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 
 from diversity.errors import InputError
 
 DRAWN = 12  # calls a prompt
 TRIES = 30  # for a value that must differ from others
 LARGEST = 10_000  # elements of one list, characters of one text
+
+
+class Drawn(Sequence[list[Any]]):
+    """Calls that `generated` draws once they are asked for: only programs that are run need them."""
+
+    def __init__(self, spec: Mapping[str, Any], known: Sequence[list[Any]], *, seed: str) -> None:
+        self._from = spec, known, seed
+
+    @cached_property
+    def _calls(self) -> list[list[Any]]:
+        spec, known, seed = self._from
+        return generated(spec, known, seed=seed)
+
+    @overload
+    def __getitem__(self, place: int) -> list[Any]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[list[Any]]: ...
+    def __getitem__(self, place: int | slice) -> list[Any]:
+        return self._calls[place]
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __repr__(self) -> str:
+        return f"Drawn{self._from}"
 
 
 def generated(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 BYTES = 200_000  # of a file of samples that keep one more process busy for longer than it takes to start
+LEAST = 50_000  # from which on there is a second one: short programs take some 50 bytes each
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}  # of a process that measures
 
 
@@ -50,6 +52,9 @@ class Processes:
         """Start the processes, which import what they need at once."""
         # A copy of a process misses the threads that hold its locks: only one that has no others is copied.
         self._pool = Copies(self._others) if _has_one_thread() else Fresh(self._others)
+        # A thread that sends or takes a message asks for the interpreter some ten times, and waits as long each time.
+        self._patience = sys.getswitchinterval()
+        sys.setswitchinterval(2e-4 if self._helps else self._patience)
         # A task that a pool of processes holds cannot be called back: each process is given one at a time.
         self._threads = ThreadPoolExecutor(self._others)
         self._not_begun: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
@@ -84,6 +89,7 @@ class Processes:
             self._pool.kill()
             self._threads.shutdown()
             self._pool = None
+            sys.setswitchinterval(self._patience)
 
 
 class Fresh:
@@ -193,7 +199,8 @@ def expect(paths: Iterable[str]) -> None:
     files = (
         file for path in map(Path, paths) for file in (path, *path.glob("*.parquet"), *path.glob("parts/*.parquet"))
     )
-    others = min(processors() - 1, sum(file.stat().st_size for file in files if file.is_file()) // BYTES)
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    others = min(processors() - 1, (size + BYTES - LEAST) // BYTES)
     if others > 0:
         _expected.append(Processes(others + 1, helps=True))
         _expected[0].start()

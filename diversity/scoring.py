@@ -46,7 +46,7 @@ from diversity.words import Codes, Lexicon, normal
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
 DEDUPLICATED, STRIPPED, UNTRUNCATED = "deduplicated", "format-stripped", "untruncated"
 CONDITIONS = (ALL, VALID, MATCHED, DEDUPLICATED, STRIPPED, UNTRUNCATED)
-# Asked of the headlines alone in the default panel: whether a verdict stands, not sixty further measures.
+# Asked of the headlines alone in the default panel and its facets: whether a verdict stands, not sixty more measures.
 SENSITIVITIES = frozenset({DEDUPLICATED, STRIPPED, UNTRUNCATED})
 CUT_SHORT = frozenset({"length", "max_tokens", "error", "abort", "content_filter"})  # finish reasons that are no end
 SHORTEST_WINDOW = 16  # words below which a matched window says little
@@ -90,7 +90,7 @@ def score(
         Which answers are measured: "all"; "valid", those that pass the domain's check; "length-matched", all, cut to
         a common length; "deduplicated", equal texts (but for white space) counted once a prompt; "format-stripped",
         prose without markdown; "untruncated", without those that the token limit or an error ended. Of the default
-        panel the last three measure the headline metrics only.
+        panel, or a facet of it, the last three measure the headline metrics only.
     pairs : sequence of (pre, post)
         Names of checkpoints to measure one against the other. Their scores carry the checkpoint "pre → post".
     embedder : Embedder or str, optional
@@ -320,11 +320,12 @@ class Panel:
         judge: Judge | None,
     ) -> Panel:
         """Lay out what is measured of the outputs with these keys; raises `InputError` or `UnknownName`."""
-        wanted = wanted_metrics(metrics)
+        names = [metrics] if isinstance(metrics, str) else metrics
+        wanted = wanted_metrics(names)
         unknown = [c for c in conditions if c not in CONDITIONS]
         if unknown:
             raise InputError(f"unknown condition '{unknown[0]}': Known: {', '.join(CONDITIONS)}")
-        _check_pairs(pairs, keys, wanted, metrics)
+        _check_pairs(pairs, keys, wanted, names)
         asked = keys.select("domain", "prompt_id").unique()
         sides = keys.group_by("domain").agg(pl.col("checkpoint").unique())
         return cls(
@@ -333,7 +334,7 @@ class Panel:
             pairs=tuple(pairs),
             domains={name: domain_of(name) for name in asked["domain"].unique().sort()},
             judge=judge,
-            lean=SENSITIVITIES if "default" in ({metrics} if isinstance(metrics, str) else metrics) else frozenset(),
+            lean=SENSITIVITIES if {"default", *FACETS} & set(names) else frozenset(),
             is_pooled=len(keys) <= POOLED,
             checkpoints={domain: frozenset(names) for domain, names in sides.iter_rows()},
             drawn_from={str(name): prompts_across(group["prompt_id"]) for (name,), group in asked.group_by(["domain"])},
@@ -396,8 +397,10 @@ def within_prompts(
     done = 0
     for batch in _batches(sets):
         unions = [_joined(of_prompt, panel.pairs) if between or reading else [] for of_prompt in batch]
-        together = chain.from_iterable(batch)
+        together = list(chain.from_iterable(batch))
         shelve(_different(s.answers for s in together if s.condition not in panel.lean))
+        # The headlines compare pairs, which are known already where the answers are among others.
+        shelve(_different(s.answers for s in together if s.condition in panel.lean and s.answers.among is None))
         shelve(_different(chain.from_iterable(unions)))
         for of_prompt in batch:
             known: _Measured = {}

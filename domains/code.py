@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from diversity.asserts import checks_of
 from diversity.domain import Domain, Prompt
-from diversity.inputs import generated, inferred
+from diversity.inputs import Drawn, inferred
 
 # An opening fence: its indentation (a list mark is part of it), its signs, what is said behind them.
 OPENING = re.compile(r"([ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(`{3,}|~{3,})[ \t]*([^`]*)")
@@ -103,18 +103,20 @@ class Code(Domain):
         call = f"{record['entry_point']}({', '.join(record['parameters'])})"
         details = {k: v for k, v in record.items() if k != "prompt_id"}
         known = [check["args"] for check in record["checks"]] + record.get("inputs", [])
-        details["drawn"] = generated(record.get("spec", {}), known, seed=record["task"])
+        details["drawn"] = Drawn(record.get("spec", {}), known, seed=record["task"])
         return Prompt(record["prompt_id"], f"Write a {self.called} function `{call}` that {record['task']}", details)
 
     def _read_foreign(self, record: dict[str, Any]) -> Prompt:
         """Read a record as the domain writes its own, and one of a public set with the checks that its asserts are."""
         if {"entry_point", "parameters", "task", "checks"} <= record.keys() or self.language != "python":
-            return super()._read_foreign(record)
+            own = super()._read_foreign(record)
+            len(own.details.get("drawn", ()))  # a spec that says nothing is an error of this row
+            return own
         found = checks_of(record)
         if not found:
             return super()._read_foreign(record)
         calls = [check["args"] for check in found["checks"]]
-        drawn = generated(inferred(calls), calls, seed=record["prompt"])
+        drawn = Drawn(inferred(calls), calls, seed=record["prompt"])
         # MBPP names the function in its asserts only.
         name, prompt = found["entry_point"], record["prompt"]
         if not re.search(rf"\b{re.escape(name)}\s*\(|`{re.escape(name)}`", prompt):
