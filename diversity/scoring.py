@@ -40,7 +40,7 @@ from diversity.registry import metrics as all_metrics
 from diversity.sampling import prompt_hash
 from diversity.stats import pair_mean
 from diversity.tables import SCORES, Samples, Scores
-from diversity.views import Answers, Encode, Judge, join, shelve
+from diversity.views import Answers, Encode, Judge, join, plant, shelve
 from diversity.words import Codes, Lexicon, normal
 
 ALL, VALID, MATCHED = "all", "valid", "length-matched"
@@ -398,6 +398,7 @@ def within_prompts(
     for batch in _batches(sets):
         unions = [_joined(of_prompt, panel.pairs) if between or reading else [] for of_prompt in batch]
         together = list(chain.from_iterable(batch))
+        plant(_different(s.answers for s in together))
         shelve(_different(s.answers for s in together if s.condition not in panel.lean))
         # The headlines compare pairs, which are known already where the answers are among others.
         shelve(_different(s.answers for s in together if s.condition in panel.lean and s.answers.among is None))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from diversity.trees import kinds_of
 
 if TYPE_CHECKING:
-    from diversity.trees import Booleans, Integers, Stand
+    from diversity.trees import Booleans, Forest, Integers, Stand
 
 LOOPS = {"for", "while", "comprehension"}
 # Calls that run a function over a collection: the same strategy under other names.
@@ -354,6 +354,6 @@ def _rust_paths(text: str) -> list[str]:
     return paths
 
 
-def of_forest(forest: Any) -> list[Skeleton]:
+def of_forest(forest: Forest) -> list[Skeleton]:
     """Return the outline of each tree of a forest, in its order."""
-    return [skeleton for stand in forest.stands for skeleton in skeletons(stand)]
+    return forest.each(skeletons)

@@ -1,7 +1,7 @@
 """Programs as syntax trees: parsed once, normalised and compared as flat arrays.
 
-A parsed `Tree` is one program as the grammar sees it. A `Forest` is the normalised trees of one prompt's programs laid
-end to end, so that every feature is a handful of array operations and nothing recurses.
+A parsed `Tree` is one program as the grammar sees it. A `Wood` is many normalised trees laid end to end, so that every
+feature is a handful of array operations and nothing recurses; a `Forest` is those of one prompt's programs in it.
 
 Normalising keeps named nodes. Comments, docstrings and layout go, parentheses are unwrapped. Operators and keywords
 are anonymous nodes in tree-sitter, so they are folded into the label of their parent: without that `a + b` and
@@ -22,13 +22,13 @@ import importlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from hashlib import blake2b
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 IDS = NDArray[np.uint64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
+Seen = TypeVar("Seen")
 Status = Literal["ok", "partial", "unparsable"]
 Level = Literal["type", "alpha", "raw"]
 
@@ -794,74 +795,56 @@ def whole_trees(labels: IDS, sizes: Integers) -> IDS:
     return _mixed((sums[here + sizes] - sums[here]) * inverse[:count])
 
 
-class Forest:
-    """The normalised trees of one prompt's programs, end to end.
+class Wood:
+    """The normalised trees of many programs, end to end, and what is said of each whatever stands beside it.
 
     Parameters
     ----------
     trees : sequence of Tree, all ok
-        Different ones; a program that occurs more than once is given once.
-    which : sequence of int, optional
-        The tree of each answer. Default: each tree is an answer.
     limits : sequence of int or None, optional
         For each tree, read only the nodes that begin before this byte.
 
     Attributes
     ----------
-    n : int
-        Answers.
-    which : array of int, shape (n,)
-        The tree of each answer.
-    copies : array of int, shape (trees,)
-        How many answers have each tree.
-    sizes, owners, parents, places : arrays, one entry a node, in pre-order
-        Nodes in its subtree; its tree; its parent, -1 at a root; its rank among its siblings.
+    at : array of int, shape (trees,)
+        Where each tree stands: those of one language stand together.
+    sizes, parents, places : arrays, one entry a node, in pre-order
+        Nodes in its subtree; its parent, -1 at a root; its rank among its siblings.
     roots : array of int, shape (trees,)
+        The root of each tree, in the order they stand.
     """
 
-    def __init__(
-        self,
-        trees: Sequence[Tree],
-        *,
-        which: Sequence[int] | None = None,
-        limits: Sequence[int | None] | None = None,
-    ) -> None:
+    def __init__(self, trees: Sequence[Tree], limits: Sequence[int | None] | None = None) -> None:
         limits = [None] * len(trees) if limits is None else limits
         by_language: dict[str, list[int]] = {}
         for index, tree in enumerate(trees):
             by_language.setdefault(tree.language, []).append(index)
-        moved = np.argsort([index for indices in by_language.values() for index in indices], kind="stable")
-        self.which: Integers = moved[np.arange(len(trees)) if which is None else np.array(which, dtype=np.int64)]
-        self.n = len(self.which)
-        self.copies = np.bincount(self.which, minlength=len(trees))
+        self.at: Integers = np.argsort([i for indices in by_language.values() for i in indices], kind="stable")
         self.stands = [Stand([trees[i] for i in each], [limits[i] for i in each]) for each in by_language.values()]
-        sizes, owners, before = [], [], 0
+        sizes = []
         for stand in self.stands:
             kept_before = np.concatenate([[0], np.cumsum(stand.kept)])
             at = np.flatnonzero(stand.kept)
             sizes.append(kept_before[stand.stops[at]] - kept_before[at])
-            owners.append(stand.owners[at] + before)
-            before += len(stand.trees)
         self.sizes: Integers = np.concatenate(sizes)
-        self.owners: Integers = np.concatenate(owners)
         self._family = _Family.of(self.sizes)
         self.parents = self._family.parents
         self.places = self._family.rank(np.ones(len(self.sizes), dtype=np.bool_))
         self.roots = np.flatnonzero(self.parents < 0)
-        self.weights = self.copies[self.owners]
         self._labels: dict[str, IDS] = {}
         self._cut: list[IDS] = []
+        self._whole: dict[str, IDS] = {}
         self._reaching: list[Booleans] = [np.ones(len(self.sizes), dtype=np.bool_)]
-        self._classes: dict[tuple[int | None, str], tuple[Integers, int]] = {}
-        self._bags: dict[tuple[int | None, str], Bag] = {}
+        self._tokens: dict[str, tuple[Integers, Integers]] = {}
+        self._seen: dict[Callable[[Stand], Iterable[Any]], list[Any]] = {}
 
-    def labels(self, level: Level = "type") -> IDS:
+    def labels(self, level: Level) -> IDS:
         """Hash of each node's label. Shape (nodes,)."""
         if level not in self._labels:
             self._labels[level] = np.concatenate([stand.labels(level) for stand in self.stands])
         return self._labels[level]
 
-    @property
+    @cached_property
     def heights(self) -> Integers:
         """Levels below and including each node; a leaf has 1. Shape (nodes,)."""
         depths, here = self._family.depths, np.arange(len(self.sizes))
@@ -885,13 +868,9 @@ class Forest:
         return self._reaching[levels - 1]
 
     def subtrees(self, levels: int) -> IDS:
-        """Hash of the subtree under each node, cut to so many levels, at level `type`. Shape (nodes,).
-
-        Two nodes have one hash when their cut subtrees are equal in labels and order (64-bit hashes: among a
-        million subtrees the chance of any false match is below 1e-7).
-        """
+        """Hash of the subtree under each node, cut to so many levels, at level `type`. Shape (nodes,)."""
         if not self._cut:
-            self._cut.append(_mixed(self.labels()))
+            self._cut.append(_mixed(self.labels("type")))
         while len(self._cut) < levels:
             self._cut.append(self._with_children(self._cut[-1]))
         return self._cut[levels - 1]
@@ -909,26 +888,131 @@ class Forest:
     def _mixed_places(self) -> IDS:
         return _mixed(self.places.astype(np.uint64))
 
-    def full_subtrees(self, level: Level = "type") -> IDS:
+    def full_subtrees(self, level: Level) -> IDS:
         """Hash of the whole subtree under each node. Shape (nodes,)."""
-        return whole_trees(self.labels(level), self.sizes)
+        if level not in self._whole:
+            self._whole[level] = whole_trees(self.labels(level), self.sizes)
+        return self._whole[level]
 
-    def written(self) -> list[str]:
-        """Each normalised tree to be read; see `Stand.written`."""
-        return [text for stand in self.stands for text in stand.written()]
+    def each(self, look: Callable[[Stand], Iterable[Seen]]) -> list[Seen]:
+        """Return what a function says of each tree, in the order they stand; it is asked once."""
+        if look not in self._seen:
+            self._seen[look] = list(chain.from_iterable(map(look, self.stands)))
+        return self._seen[look]
 
     def tokens(self, level: Level) -> tuple[Integers, Integers]:
         """Tokens of the trees end to end as numbers, and how many each tree has; see `Stand.tokens`."""
-        hashes, lengths = [], []
-        for stand in self.stands:
-            each, owners = stand.tokens(level)
-            hashes.append(each)
-            lengths.append(np.bincount(owners, minlength=len(stand.trees)))
-        return numbered(np.concatenate(hashes))[0], np.concatenate(lengths)
+        if level not in self._tokens:
+            hashes, lengths = [], []
+            for stand in self.stands:
+                each, owners = stand.tokens(level)
+                hashes.append(each)
+                lengths.append(np.bincount(owners, minlength=len(stand.trees)))
+            self._tokens[level] = numbered(np.concatenate(hashes))[0], np.concatenate(lengths)
+        return self._tokens[level]
+
+
+class Forest:
+    """The normalised trees of one prompt's programs, end to end.
+
+    Parameters
+    ----------
+    trees : sequence of Tree, all ok
+        Different ones; a program that occurs more than once is given once.
+    which : sequence of int, optional
+        The tree of each answer. Default: each tree is an answer.
+    limits : sequence of int or None, optional
+        For each tree, read only the nodes that begin before this byte.
+    wood : Wood, optional
+        One that holds the trees, which are then given by their numbers in it instead.
+
+    Attributes
+    ----------
+    n : int
+        Answers.
+    which : array of int, shape (n,)
+        The tree of each answer.
+    copies : array of int, shape (trees,)
+        How many answers have each tree.
+    sizes, owners : arrays, one entry a node, in pre-order
+        Nodes in its subtree; its tree.
+    roots : array of int, shape (trees,)
+    """
+
+    def __init__(
+        self,
+        trees: Sequence[Tree] | Sequence[int],
+        *,
+        which: Sequence[int] | None = None,
+        limits: Sequence[int | None] | None = None,
+        wood: Wood | None = None,
+    ) -> None:
+        count = len(trees)
+        self.wood = Wood(trees, limits) if wood is None else wood  # type: ignore[arg-type]
+        self.at: Integers = self.wood.at if wood is None else wood.at[np.array(trees, dtype=np.int64)]
+        self.which: Integers = np.arange(count) if which is None else np.array(which, dtype=np.int64)
+        self.n = len(self.which)
+        self.copies = np.bincount(self.which, minlength=count)
+        firsts = self.wood.roots[self.at]
+        nodes = self.wood.sizes[firsts]
+        self.roots = np.cumsum(nodes) - nodes
+        self._nodes = _stretches(firsts, nodes)
+        self.sizes: Integers = self.wood.sizes[self._nodes]
+        self.owners: Integers = np.repeat(np.arange(count), nodes)
+        self.weights = self.copies[self.owners]
+        self._classes: dict[tuple[int | None, str], tuple[Integers, int]] = {}
+        self._bags: dict[tuple[int | None, str], Bag] = {}
+
+    def labels(self, level: Level = "type") -> IDS:
+        """Hash of each node's label. Shape (nodes,)."""
+        return self.wood.labels(level)[self._nodes]
+
+    @property
+    def parents(self) -> Integers:
+        """The parent of each node, -1 at a root. Shape (nodes,)."""
+        parents, moved = self.wood.parents[self._nodes], self._nodes - np.arange(len(self._nodes))
+        return np.where(parents < 0, -1, parents - moved)
+
+    @property
+    def heights(self) -> Integers:
+        """Levels below and including each node; a leaf has 1. Shape (nodes,)."""
+        return self.wood.heights[self._nodes]
+
+    def reaches(self, levels: int) -> Booleans:
+        """Which nodes have so many levels below and including them. Shape (nodes,)."""
+        return self.wood.reaches(levels)[self._nodes]
+
+    def subtrees(self, levels: int) -> IDS:
+        """Hash of the subtree under each node, cut to so many levels, at level `type`. Shape (nodes,).
+
+        Two nodes have one hash when their cut subtrees are equal in labels and order (64-bit hashes: among a
+        million subtrees the chance of any false match is below 1e-7).
+        """
+        return self.wood.subtrees(levels)[self._nodes]
+
+    def full_subtrees(self, level: Level = "type") -> IDS:
+        """Hash of the whole subtree under each node. Shape (nodes,)."""
+        return self.wood.full_subtrees(level)[self._nodes]
+
+    def each(self, look: Callable[[Stand], Iterable[Seen]]) -> list[Seen]:
+        """Return what a function says of each tree."""
+        seen = self.wood.each(look)
+        return [seen[place] for place in self.at.tolist()]
+
+    def written(self) -> list[str]:
+        """Each normalised tree to be read; see `Stand.written`."""
+        return self.each(Stand.written)
+
+    def tokens(self, level: Level) -> tuple[Integers, Integers]:
+        """Tokens of the trees end to end as numbers, and how many each tree has; see `Stand.tokens`."""
+        numbers, lengths = self.wood.tokens(level)
+        firsts, own = (np.cumsum(lengths) - lengths)[self.at], lengths[self.at]
+        return numbers[_stretches(firsts, own)], own
 
     def programs(self, level: Level = "alpha") -> Integers:
         """A number for each answer, equal where the normalised programs are. Shape (n,)."""
-        _, classes = np.unique(self.full_subtrees(level)[self.roots], return_inverse=True)
+        whole = self.wood.full_subtrees(level)[self.wood.roots[self.at]]
+        _, classes = np.unique(whole, return_inverse=True)
         return classes.astype(np.int64)[self.which]
 
     def classes(self, levels: int | None, level: Level = "type") -> tuple[Integers, int]:
@@ -946,6 +1030,12 @@ class Forest:
         if (levels, level) not in self._bags:
             self._bags[levels, level] = Bag.of(*self.classes(levels, level), self.owners, len(self.copies))
         return self._bags[levels, level]
+
+
+def _stretches(firsts: Integers, lengths: Integers) -> Integers:
+    """Whole numbers from each first one on, so many of each."""
+    moved = firsts - np.cumsum(lengths) + lengths
+    return np.repeat(moved, lengths) + np.arange(int(lengths.sum()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,13 @@ from diversity.calibration import Calibration
 from diversity.errors import InputError, Undefined
 from diversity.sequences import Batch, Sequences, classes
 from diversity.skeletons import Skeleton, of_forest
-from diversity.trees import Forest, Tree, encode, read
+from diversity.trees import Forest, Level, Tree, Wood, encode, read
 from diversity.words import FUNCTION_WORDS, WORD, Codes, Integers, Lexicon, normal, tokens_13a
 
 NO_BEHAVIOUR = "no behaviour was recorded"
 Seen = TypeVar("Seen")
 Encode = Callable[[Sequence[str]], NDArray[np.float64]]
+_Cut = tuple[bytes, str, "int | None"]  # source and language of a tree, and the byte it is read up to
 # Takes different answers and their prompt, gives each answer a label; equal labels mean the same.
 Judge = Callable[[tuple[str, ...], "str | None"], Sequence[Hashable]]
 
@@ -33,10 +34,13 @@ class Shelf:
     sets : sequence of sequences of arrays
         The words of each answer of each set, by their numbers in the lexicon.
     lexicon : Lexicon
+    answers : sequence of Answers, optional
+        The sets, whose programs are then put together too.
     """
 
-    def __init__(self, sets: Sequence[Sequence[Codes]], lexicon: Lexicon) -> None:
+    def __init__(self, sets: Sequence[Sequence[Codes]], lexicon: Lexicon, answers: Sequence[Answers] = ()) -> None:
         self.words = Batch.of_words(sets, lexicon)
+        self.answers = answers
 
     @cached_property
     def shapes(self) -> Batch:
@@ -63,13 +67,63 @@ class Shelf:
         """The punctuation marks, all else left out."""
         return self.words.mapped(_punctuation_mark)
 
+    @cached_property
+    def code_tokens(self) -> Batch:
+        """Tokens of the different trees of each set, every name, number and string alike."""
+        return self._of_trees("type")
+
+    @cached_property
+    def renamed_tokens(self) -> Batch:
+        """Tokens of the different trees of each set, names that the program gives numbered by first occurrence."""
+        return self._of_trees("alpha")
+
+    def _of_trees(self, level: Level) -> Batch:
+        none = np.empty(0, dtype=np.int64)
+        found = [each.forest.tokens(level) if each.has_forest else (none, none) for each in self.answers]
+        numbers, lengths = (np.concatenate(laid_out) for laid_out in zip(*found, strict=True))
+        return Batch(numbers, lengths, [len(of_tree) for _, of_tree in found], str)
+
+
+class Grove:
+    """The programs of several sets of answers, whose trees are looked at together and once, whoever holds them."""
+
+    def __init__(self, sets: Sequence[Answers]) -> None:
+        self._sets = sets
+
+    @cached_property
+    def _planted(self) -> tuple[Wood, dict[_Cut, int]]:
+        """The wood of all different trees, and the number of each."""
+        numbers: dict[_Cut, int] = {}
+        trees: list[Tree] = []
+        ends: list[int | None] = []
+        for each in self._sets:
+            for tree, end in zip(*each.parsed[1:], strict=True):
+                if numbers.setdefault((tree.source, tree.language, end), len(trees)) == len(trees):
+                    trees.append(tree)
+                    ends.append(end)
+        return Wood(trees, ends), numbers
+
+    def forest(self, which: Sequence[int], trees: Sequence[Tree], ends: Sequence[int | None]) -> Forest:
+        """Return the forest of some of the trees."""
+        wood, numbers = self._planted
+        chosen = [numbers[tree.source, tree.language, end] for tree, end in zip(trees, ends, strict=True)]
+        return Forest(chosen, which=which, wood=wood)
+
 
 def shelve(sets: Sequence[Answers]) -> None:
     """Put sets of answers that share a lexicon on one shelf: their views of words are made together."""
     if sets:
-        shelf = Shelf([each.tokens for each in sets], sets[0].lexicon)
+        shelf = Shelf([each.tokens for each in sets], sets[0].lexicon, sets)
         for place, each in enumerate(sets):
             each.shelf = shelf, place
+
+
+def plant(sets: Sequence[Answers]) -> None:
+    """Put the programs of sets of answers into one grove; those that are picked from others stand there already."""
+    own = [each for each in sets if each.language is not None and not isinstance(each, Picked)]
+    grove = Grove(own)
+    for each in own:
+        each.grove = grove
 
 
 class Answers:
@@ -157,6 +211,7 @@ class Answers:
         # A larger set that holds these answers, and their places there: pairs of them are compared there.
         self.among: tuple[Answers, Integers] | None = None
         self.shelf: tuple[Shelf, int] | None = None
+        self.grove: Grove | None = None
         self._encode = encode
         self._tokens = tokens
         self._seen: dict[Callable[[str], Any], list[Any]] = {}
@@ -187,7 +242,7 @@ class Answers:
         for name in VIEWS.intersection(vars(self)):
             del self.__dict__[name]
         self._seen.clear()
-        self.shelf = None
+        self.shelf = self.grove = None
 
     def each(self, look: Callable[[str], Seen]) -> list[Seen]:
         """Return what a function says of each answer, as far as it is read; it is asked once."""
@@ -290,29 +345,52 @@ class Answers:
         return [tree if tree.status == "ok" else None for tree in self.programs]
 
     @cached_property
-    def forest(self) -> Forest:
-        """The normalised trees of the answers that parse; raises `Undefined` when fewer than two do."""
+    def parsed(self) -> tuple[list[int], list[Tree], list[int | None]]:
+        """The tree of each answer that parses, by number; the different trees; and the byte each is read up to."""
         parsed = [i for i, tree in enumerate(self.trees) if tree is not None]
-        if len(parsed) < 2:
-            raise Undefined(f"{len(parsed)} of {len(self)} answers parse, 2 are needed")
         numbers: dict[str, int] = {}
         which = [numbers.setdefault(self.texts[i], len(numbers)) for i in parsed]
         once = {which[at]: i for at, i in reversed(list(enumerate(parsed)))}
-        trees = [self.programs[once[number]] for number in range(len(numbers))]
-        if self.limit is None:
-            return Forest(trees, which=which)
+        first = [once[number] for number in range(len(numbers))]
         # A program cut in the middle does not parse, so the whole is parsed and the window cuts its nodes.
-        return Forest(trees, which=which, limits=[len(encode(self.read[once[k]])) for k in range(len(numbers))])
+        ends = [None if self.limit is None else len(encode(self.read[i])) for i in first]
+        return which, [self.programs[i] for i in first], ends
+
+    @property
+    def has_forest(self) -> bool:
+        """Whether two answers parse."""
+        return self.language is not None and len(self.parsed[0]) > 1
+
+    @property
+    def _grove(self) -> Grove | None:
+        return self.grove
+
+    @cached_property
+    def forest(self) -> Forest:
+        """The normalised trees of the answers that parse; raises `Undefined` when fewer than two do."""
+        which, trees, ends = self.parsed
+        if len(which) < 2:
+            raise Undefined(f"{len(which)} of {len(self)} answers parse, 2 are needed")
+        grove = self._grove
+        return Forest(trees, which=which, limits=ends) if grove is None else grove.forest(which, trees, ends)
+
+    def _of_trees(self, view: str) -> Sequences:
+        forest = self.forest
+        if self.shelf is None or not self.shelf[0].answers:
+            return Sequences.of_numbers(*forest.tokens("type" if view == "code_tokens" else "alpha"))
+        shelf, place = self.shelf
+        of_trees: Sequences = getattr(shelf, view)[place]
+        return of_trees
 
     @cached_property
     def code_tokens(self) -> Sequences:
         """Tokens of each tree of the forest, every name, number and string alike."""
-        return Sequences.of_numbers(*self.forest.tokens("type"))
+        return self._of_trees("code_tokens")
 
     @cached_property
     def renamed_tokens(self) -> Sequences:
         """Tokens of each tree of the forest, names that the program gives numbered by first occurrence."""
-        return Sequences.of_numbers(*self.forest.tokens("alpha"))
+        return self._of_trees("renamed_tokens")
 
     @cached_property
     def skeletons(self) -> list[Skeleton]:
@@ -396,6 +474,13 @@ class Picked(Answers):
         if all(source.behaviours is not None for source, _ in picks):
             self.behaviours = [source.behaviours[i] for source, i in picks if source.behaviours is not None]
         self.picks = picks
+
+    @property
+    def _grove(self) -> Grove | None:
+        """The one in which all that the answers are picked from stand."""
+        sources = {id(source): source for source, _ in self.picks}.values()
+        groves = {id(grove): grove for grove in (source._grove for source in sources)}
+        return groves.popitem()[1] if len(groves) == 1 else None
 
     def subset(self, places: Sequence[int] | Integers) -> Picked:
         """Return the answers at some places."""
