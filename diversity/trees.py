@@ -835,6 +835,7 @@ class Wood:
         self._cut: list[IDS] = []
         self._whole: dict[str, IDS] = {}
         self._reaching: list[Booleans] = [np.ones(len(self.sizes), dtype=np.bool_)]
+        self._numbers: dict[tuple[int | None, str], Integers] = {}
         self._tokens: dict[str, tuple[Integers, Integers]] = {}
         self._seen: dict[Callable[[Stand], Iterable[Any]], list[Any]] = {}
 
@@ -894,6 +895,13 @@ class Wood:
             self._whole[level] = whole_trees(self.labels(level), self.sizes)
         return self._whole[level]
 
+    def numbers(self, levels: int | None, level: Level) -> Integers:
+        """A number for each subtree, cut to so many levels or whole (None), equal for equal ones. Shape (nodes,)."""
+        key = levels, level
+        if key not in self._numbers:
+            self._numbers[key] = numbered(self.full_subtrees(level) if levels is None else self.subtrees(levels))
+        return self._numbers[key]
+
     def each(self, look: Callable[[Stand], Iterable[Seen]]) -> list[Seen]:
         """Return what a function says of each tree, in the order they stand; it is asked once."""
         if look not in self._seen:
@@ -908,7 +916,7 @@ class Wood:
                 each, owners = stand.tokens(level)
                 hashes.append(each)
                 lengths.append(np.bincount(owners, minlength=len(stand.trees)))
-            self._tokens[level] = numbered(np.concatenate(hashes))[0], np.concatenate(lengths)
+            self._tokens[level] = numbered(np.concatenate(hashes)), np.concatenate(lengths)
         return self._tokens[level]
 
 
@@ -994,6 +1002,10 @@ class Forest:
         """Hash of the whole subtree under each node. Shape (nodes,)."""
         return self.wood.full_subtrees(level)[self._nodes]
 
+    def numbers(self, levels: int | None, level: Level = "type") -> Integers:
+        """A number for each subtree, cut to so many levels or whole (None), equal for equal ones. Shape (nodes,)."""
+        return self.wood.numbers(levels, level)[self._nodes]
+
     def each(self, look: Callable[[Stand], Iterable[Seen]]) -> list[Seen]:
         """Return what a function says of each tree."""
         seen = self.wood.each(look)
@@ -1022,7 +1034,10 @@ class Forest:
         """
         key = levels, level
         if key not in self._classes:
-            self._classes[key] = numbered(self.full_subtrees(level) if levels is None else self.subtrees(levels))
+            numbers = self.numbers(levels, level)
+            # Those of the trees alone, in the order of those of the wood.
+            nth = np.cumsum(np.bincount(numbers) > 0) - 1
+            self._classes[key] = nth[numbers], int(nth[-1]) + 1
         return self._classes[key]
 
     def bag(self, levels: int | None, level: Level = "type") -> Bag:
@@ -1077,7 +1092,6 @@ class Bag:
         return similarity
 
 
-def numbered(keys: NDArray[Any]) -> tuple[Integers, int]:
-    """Number keys from 0, equal for equal ones, and how many different ones there are."""
-    distinct, numbers = np.unique(keys, return_inverse=True)
-    return numbers.astype(np.int64), len(distinct)
+def numbered(keys: NDArray[Any]) -> Integers:
+    """Number keys from 0, equal for equal ones."""
+    return np.unique(keys, return_inverse=True)[1].astype(np.int64)

@@ -43,7 +43,8 @@ def distinct_subtrees(answers: Answers, *, levels: int) -> float:
     deep = forest.reaches(levels)
     if not deep.any():
         raise Undefined(f"no tree has {levels} levels")
-    return _share(len(np.unique(forest.subtrees(levels)[deep])), forest.weights[deep].sum())
+    different = int(np.count_nonzero(np.bincount(forest.numbers(levels)[deep])))
+    return _share(different, forest.weights[deep].sum())
 
 
 def averaged_subtrees(answers: Answers) -> float:
@@ -389,10 +390,14 @@ def same_strategy(answers: Answers) -> Matrix:
 
 
 def _jaccard(sets: list[frozenset[str]]) -> Matrix:
-    items = Sequences([sorted(each) for each in sets])
-    similarity, known = items.overlap(1)
+    numbers = {item: number for number, item in enumerate(frozenset().union(*sets))}
+    has = np.zeros((len(sets), len(numbers)), dtype=np.float32)
+    has[np.repeat(np.arange(len(sets)), list(map(len, sets))), [numbers[item] for each in sets for item in each]] = 1
+    shared = (has @ has.T).astype(np.float64)
+    sizes = shared.diagonal()
+    either = np.add.outer(sizes, sizes) - shared
     # Two programs that bring in nothing are alike in that.
-    return np.where(known, similarity, 1.0)
+    return np.divide(shared, either, out=np.ones_like(shared), where=either > 0)
 
 
 def api_similarity(answers: Answers) -> Matrix:
