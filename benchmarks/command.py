@@ -2,8 +2,8 @@
 
     python benchmarks/command.py            # half a minute; writes its table into docs/benchmarks.md
 
-Texts are those of benchmarks/scale.py, half prose and half Python, 150 words each. Nothing is cached, and no embedding
-model is used.
+Texts are those of benchmarks/scale.py, prose and Python of 150 words each. Nothing is cached, and no embedding model is
+used.
 """
 
 import argparse
@@ -15,17 +15,24 @@ import tempfile
 import time
 from pathlib import Path
 
+import polars as pl
 from pages import written
 from scale import WORDS, make
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 PROMPTS, N = 100, 16
-COMPARE = ("compare", "pre-0000000.parquet", "post-0000000.parquet", "-m", "lexical", "-m", "syntactic")
+WITHOUT_EMBEDDINGS = ("-m", "lexical", "-m", "syntactic")
 COMMANDS = {
     "`--version`": ("--version",),
-    "`compare`": COMPARE,
-    "`compare --out shift.json --html report.html`": (*COMPARE, "--out", "shift.json", "--html", "report.html"),
+    **{
+        f"`compare`, {what}": ("compare", f"{what}-pre.parquet", f"{what}-post.parquet", *WITHOUT_EMBEDDINGS)
+        for what in ("prose", "Python", "half of each")
+    },
 }
+COMMANDS["with `--out shift.json --html report.html`"] = (
+    *COMMANDS["`compare`, half of each"],
+    *("--out", "shift.json", "--html", "report.html"),
+)
 
 
 def taken(command: tuple[str, ...], folder: Path) -> tuple[float, float]:
@@ -43,6 +50,16 @@ def taken(command: tuple[str, ...], folder: Path) -> tuple[float, float]:
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def tables(folder: Path) -> None:
+    """Write tables of prose, of Python, and of half of each."""
+    make(folder / "all", 4 * PROMPTS * N, N)
+    for checkpoint in ("pre", "post"):
+        outputs = pl.read_parquet(folder / "all" / f"{checkpoint}-*.parquet")
+        outputs.head(PROMPTS * N).write_parquet(folder / f"half of each-{checkpoint}.parquet")
+        for what, domain in (("prose", "story"), ("Python", "code")):
+            outputs.filter(domain=domain).write_parquet(folder / f"{what}-{checkpoint}.parquet")
+
+
 def main() -> None:
     """Measure in turn and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -50,8 +67,8 @@ def main() -> None:
     turns = parser.parse_args().turns
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as parent:
-        folder = Path(parent) / "samples"
-        make(folder, 2 * PROMPTS * N, N)
+        folder = Path(parent)
+        tables(folder)
         for turn in range(turns + 1):
             for name, command in COMMANDS.items():
                 took = taken(command, folder)
@@ -59,7 +76,7 @@ def main() -> None:
                     found[name].append(took)
     lines = [
         f"Python {sys.version.split()[0]}, {os.cpu_count()} cores; 2 checkpoints x {PROMPTS} prompts x {N} outputs of "
-        f"{WORDS} words, half prose and half Python.",
+        f"{WORDS} words.",
         "",
         f"| command | seconds, median of {turns} (least, most) | CPU, s |",
         "| --- | --- | --- |",
