@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from diversity.metrics.clusters import linked
 from diversity.registry import FACETS, domain_of, find_metric
 from diversity.sequences import Sequences
 from diversity.views import Answers, join
+from diversity.words import Integers
 
 NEAR = 0.8  # lexical similarity from which an output is folded into an earlier one, as in `near_duplicates`
 CHARACTERS = 4000  # of one output
@@ -215,50 +218,59 @@ def _repeats(similarity: Any, first: int) -> Iterator[int | None]:
 
 def _phrases(words: Sequences, first: int) -> list[list[Any]]:
     """Runs of words that several outputs share, the most shared first; none lies inside a longer one as frequent."""
-    sizes = first, len(words.lengths) - first
-    least = [max(3, math.ceil(size / 4)) for size in sizes]
-    kept: list[tuple[tuple[str, ...], tuple[int, int]]] = []
-    covered: dict[tuple[str, ...], int] = {}  # every part of a kept phrase, and how many outputs have that phrase
+    sizes = np.array([max(first, 1), max(len(words.lengths) - first, 1)])
+    least = np.maximum(3, np.ceil(sizes / 4))
+    lettered = np.append(0, np.cumsum(words.told(_is_lettered)))
+    which: dict[int, Integers] = {}  # the run that begins at each word, by length
+    covered: dict[int, Integers] = {}  # how many outputs have a kept phrase that holds the run
+    for order in range(SHORTEST_PHRASE, LONGEST_PHRASE + 1):
+        grams = words.grams(order)
+        which[order] = np.full(len(words.codes), -1)
+        which[order][grams.starts] = grams.ids
+        covered[order] = np.full(grams.repeated, -1)
+    kept: list[tuple[float, int, int, list[int]]] = []
     for order in range(LONGEST_PHRASE, SHORTEST_PHRASE - 1, -1):
         grams, cells = words.grams(order), words.cells(order)
         is_pre = cells.owners < first
-        pre, post = (np.bincount(cells.ids[own], minlength=grams.repeated) for own in (is_pre, ~is_pre))
-        shared = np.flatnonzero((pre >= least[0]) | (post >= least[1]))
-        starts = grams.starts[np.searchsorted(grams.ids, shared)]
-        for at in np.argsort(starts, kind="stable"):
-            gram = tuple(words.run(starts[at], order))
-            held = int(pre[shared[at]]), int(post[shared[at]])
-            # Signs alone say nothing, and a phrase inside a longer one adds nothing unless more outputs have it.
-            if sum(word[0].isalnum() for word in gram) < SHORTEST_PHRASE:
-                continue
-            if sum(held) <= covered.get(gram, -1) + 1:
-                continue
-            kept.append((gram, held))
-            for size in range(SHORTEST_PHRASE, order):
-                for start in range(order - size + 1):
-                    part = gram[start : start + size]
-                    covered[part] = max(covered.get(part, 0), sum(held))
-    kept.sort(key=lambda k: (-max(h / max(s, 1) for h, s in zip(k[1], sizes, strict=True)), -len(k[0]), k[0]))
+        held = np.array([np.bincount(cells.ids[own], minlength=grams.repeated) for own in (is_pre, ~is_pre)]).T
+        shared = np.flatnonzero((held >= least).any(axis=1))
+        starts, held = grams.starts[np.searchsorted(grams.ids, shared)], held[shared]
+        total = held.sum(axis=1)
+        # Signs alone say nothing, and a phrase inside a longer one adds nothing unless more outputs have it.
+        telling = lettered[starts + order] - lettered[starts] >= SHORTEST_PHRASE
+        own = telling & (total > covered[order][shared] + 1)
+        starts, held, total = starts[own], held[own], total[own]
+        for size in range(SHORTEST_PHRASE, order):
+            parts = which[size][starts[:, None] + np.arange(order - size + 1)]
+            np.maximum.at(covered[size], parts, total[:, None])
+        most = (held / sizes).max(axis=1)
+        kept.extend(zip((-most).tolist(), [-order] * len(starts), starts.tolist(), held.tolist(), strict=True))
+    kept.sort(key=itemgetter(0, 1))
     found: list[list[Any]] = []
-    taken: list[tuple[str, ...]] = []
-    for gram, held in kept:
-        # Windows of one long passage overlap; the first stands for them.
-        if len(found) == PHRASES:
-            break
-        if not any(_overlap(gram, other) for other in taken):
-            found.append([" ".join(gram), *held])
-            taken.append(gram)
+    taken: list[dict[int, set[tuple[str, ...]]]] = []  # the parts of each phrase, by their length
+    for (_, minus), alike in groupby(kept, key=itemgetter(0, 1)):
+        for gram, held_by in sorted((tuple(words.run(start, -minus)), held_by) for *_, start, held_by in alike):
+            # Windows of one long passage overlap; the first stands for them.
+            if len(found) == PHRASES:
+                return found
+            if not any(_overlaps(gram, parts) for parts in taken):
+                found.append([" ".join(gram), *held_by])
+                taken.append({size: _parts(gram, size) for size in range(2, len(gram) + 1)})
     return found
 
 
-def _inside(gram: tuple[str, ...], longer: tuple[str, ...]) -> bool:
-    return any(longer[i : i + len(gram)] == gram for i in range(len(longer) - len(gram) + 1))
+def _is_lettered(word: str) -> tuple[int]:
+    return (int(word[0].isalnum()),)
 
 
-def _overlap(gram: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether the two share a run of half the shorter one's words or more."""
-    half = max(2, min(len(gram), len(other)) // 2)
-    return any(_inside(gram[i : i + half], other) for i in range(len(gram) - half + 1))
+def _parts(gram: tuple[str, ...], size: int) -> set[tuple[str, ...]]:
+    return {gram[i : i + size] for i in range(len(gram) - size + 1)}
+
+
+def _overlaps(gram: tuple[str, ...], other: dict[int, set[tuple[str, ...]]]) -> bool:
+    """Whether the two share a run of half the shorter one's words or more; the other is given by its parts."""
+    half = max(2, min(len(gram), max(other)) // 2)
+    return not other[half].isdisjoint(_parts(gram, half))
 
 
 def _openings(words: Sequences, first: int) -> list[list[Any]]:

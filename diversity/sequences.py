@@ -170,6 +170,12 @@ class Batch:
         assert isinstance(self.alphabet, Lexicon)
         return self.alphabet
 
+    def of_tokens(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Return what a function says of each token's word; one row a token."""
+        return (
+            self._lexicon.told(tell)[self.codes] if len(self.codes) else np.zeros((0, len(tell(" "))), dtype=np.int64)
+        )
+
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
         told = self._lexicon.told(tell).T if len(self.codes) else np.zeros((len(tell(" ")), 1))
@@ -436,6 +442,10 @@ class Sequences:
         """The token that each number of `ids` stands for."""
         _, codes, first = self._batch.numbered
         return self._spelled(codes[first[self._place] : first[self._place + 1]].tolist())
+
+    def told(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """What a function says of each token, all answers laid end to end; one row a token."""
+        return self._batch.of_tokens(tell)[self._tokens]
 
     def run(self, start: int, length: int) -> list[str]:
         """Tokens from a place on, all answers laid end to end."""
