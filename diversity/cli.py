@@ -616,6 +616,8 @@ def compare(
         return
     expect((pre, *posts))
     sides = [_side(each) for each in (pre, *posts)]
+    from diversity.scoring import POOLED
+
     given |= {"metrics": metrics or "default", "allow_settings_differ": allow_settings_differ}
     with _progress() as progress:
         given["progress"] = progress
@@ -626,6 +628,10 @@ def compare(
             found = diversity.trajectory(sides, **given)
         else:
             swept = [_side(each) for each in sweeps]
+            if not (out or html) and sum(map(len, sides)) <= POOLED:
+                # No file will show single outputs. Of more they are looked at all the same: a report that is asked for
+                # later then finds everything measured.
+                outputs = "none"
             found = diversity.compare(*sides, sweep=swept, outputs=outputs, tuned=tuned, **given)  # type: ignore[arg-type]  # refused there
             if model_card:
                 found.to_model_card(model_card)

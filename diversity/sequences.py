@@ -172,9 +172,8 @@ class Batch:
 
     def of_tokens(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Return what a function says of each token's word; one row a token."""
-        return (
-            self._lexicon.told(tell)[self.codes] if len(self.codes) else np.zeros((0, len(tell(" "))), dtype=np.int64)
-        )
+        told = self._lexicon.told(tell) if len(self.codes) else np.zeros((0, len(tell(" "))), dtype=np.int64)
+        return told[self.codes]
 
     def sums(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Add up what a function says of each word, over the words of each answer; one row an answer."""
