@@ -220,7 +220,7 @@ def _phrases(words: Sequences, first: int) -> list[list[Any]]:
     """Runs of words that several outputs share, the most shared first; none lies inside a longer one as frequent."""
     sizes = np.array([max(first, 1), max(len(words.lengths) - first, 1)])
     least = np.maximum(3, np.ceil(sizes / 4))
-    lettered = np.append(0, np.cumsum(words.told(_is_lettered)))
+    lettered = np.append(0, np.cumsum(words.of_tokens(_is_lettered)))
     which: dict[int, Integers] = {}  # the run that begins at each word, by length
     covered: dict[int, Integers] = {}  # how many outputs have a kept phrase that holds the run
     for order in range(SHORTEST_PHRASE, LONGEST_PHRASE + 1):

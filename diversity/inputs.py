@@ -52,6 +52,11 @@ class Drawn(Sequence[list[Any]]):
     def __len__(self) -> int:
         return len(self._calls)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Drawn) and self._from == other._from
+
+    __hash__ = None  # type: ignore[assignment]
+
     def __repr__(self) -> str:
         return f"Drawn{self._from}"
 

@@ -427,7 +427,8 @@ class Sequences:
             return found
         n = self._answers.stop - self._answers.start
         batch = self._batch
-        return self._own(batch.told(measure, *details) if n <= KEPT else measure(batch, *details))
+        # What is kept must not change with what a caller does to it.
+        return self._own(batch.told(measure, *details) if n <= KEPT else measure(batch, *details)).copy()
 
     @cached_property
     def ids(self) -> Integers:
@@ -442,8 +443,8 @@ class Sequences:
         _, codes, first = self._batch.numbered
         return self._spelled(codes[first[self._place] : first[self._place + 1]].tolist())
 
-    def told(self, tell: Callable[[str], Sequence[int]]) -> Integers:
-        """What a function says of each token, all answers laid end to end; one row a token."""
+    def of_tokens(self, tell: Callable[[str], Sequence[int]]) -> Integers:
+        """Return what a function says of each token's word, all answers laid end to end; one row a token."""
         return self._batch.of_tokens(tell)[self._tokens]
 
     def run(self, start: int, length: int) -> list[str]:

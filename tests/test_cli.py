@@ -93,6 +93,21 @@ def test_outputs_are_left_out_where_asked_and_results_stand_side_by_side(run, fi
     assert "grpo narrowed" in page.read_text()
 
 
+def test_single_outputs_are_looked_at_where_a_file_will_show_them(run, files, tmp_path, monkeypatch):
+    from diversity import drilldown
+
+    looked = []
+    monkeypatch.setattr(drilldown, "look", lambda sides, look=drilldown.look: looked.append(sides) or look(sides))
+    plain, shown = run("compare", *files, *PANEL), run("compare", *files, *PANEL, "--markdown", tmp_path / "a.md")
+    assert not looked
+    kept = run("compare", *files, *PANEL, "--markdown", tmp_path / "b.md", "--out", tmp_path / "shift.json")
+    assert looked
+    assert plain[0] == shown[0] == kept[0] == 0
+    assert kept[1].startswith(plain[1])
+    assert plain[1] == shown[1]
+    assert (tmp_path / "a.md").read_text() == (tmp_path / "b.md").read_text()
+
+
 def damaged(frame, kind, path):
     """Write a file of samples with something wrong in it."""
     if kind == "empty file":

@@ -8,7 +8,7 @@ import diversity
 from diversity import registry
 from diversity.errors import InputError, UnknownName
 from diversity.registry import Metric
-from diversity.scoring import CONDITIONS, score
+from diversity.scoring import ALL, CONDITIONS, MATCHED, VALID, score
 
 STORY = "The {} fox crossed the river at night and nobody in the village saw it go, said the old {} woman at the well."
 WORDS = ["red", "grey", "old", "lame", "quick", "thin", "sly", "wet"]
@@ -230,6 +230,12 @@ def test_the_default_panel_asks_the_headlines_alone_under_the_sensitivities():
     frame = score(rows("a", [*stories(3), stories(1)[0]]), embedder=Directions()).frame
     asked = frame.filter(pl.col("condition").is_in(["deduplicated", "format-stripped", "untruncated"]))
     assert set(asked["metric"]) == {f"{f}.similarity" for f in ("lexical", "syntactic", "semantic", "functional")}
+
+
+@pytest.mark.parametrize(("names", "told"), [("lexical", {ALL, VALID, MATCHED}), (["distinct_1"], set(CONDITIONS))])
+def test_a_facet_is_its_part_of_the_default_panel_and_a_named_metric_is_asked_everywhere(names, told):
+    frame = score(rows("a", stories(3)), metrics=names).frame
+    assert set(frame.filter(metric="distinct_1")["condition"]) == told
 
 
 @pytest.mark.parametrize(

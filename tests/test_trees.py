@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from diversity.errors import UnknownName
 from diversity.grammars import CLOSED, GRAMMARS, LITERAL_PARTS, STRINGS, TAGS, TELLING_MARKS
 from diversity.skeletons import of_forest
-from diversity.trees import Forest, detect, encode, grammar_version, kinds_of, parse, read, whole_trees
+from diversity.trees import Forest, detect, encode, grammar_version, kinds_of, numbered, parse, read, whole_trees
 from diversity.views import Answers
 
 # For each language: a program, the same renamed, laid out otherwise and commented, and the same with + for -.
@@ -472,3 +472,10 @@ def test_a_skeleton_cannot_be_changed():
     (skeleton,) = of_forest(forest_of("python", "x = 1"))
     with pytest.raises(dataclasses.FrozenInstanceError):
         skeleton.control = ""
+
+
+@pytest.mark.parametrize("keys", [[], [7], [7, 7, 3], [2**63 + 1, 2**63, 2**63 + 1, 2**63 + 2, 0, 2**63]])
+def test_keys_are_numbered_in_their_order(keys):
+    # The last ones differ in their last bits alone.
+    keys = np.array(keys, dtype=np.uint64)
+    assert numbered(keys).tolist() == np.unique(keys, return_inverse=True)[1].tolist()

@@ -11,7 +11,8 @@ from diversity.errors import Undefined
 from diversity.metrics.guards import FLAGS
 from diversity.registry import metrics
 from diversity.stats import pair_mean
-from diversity.views import Answers
+from diversity.views import Answers, join, plant, shelve
+from diversity.words import WORD, Lexicon
 
 TEXTS = st.lists(
     st.one_of(
@@ -60,7 +61,7 @@ def directions(texts):
     return np.array([r / np.linalg.norm(r) for r in rows])
 
 
-def answers(texts, language=None, marks=None):
+def answers(texts, language=None, marks=None, lexicon=None):
     """Answers with made-up flags and behaviours; marks, one for each text, set what a shuffle must carry along."""
     marks = np.arange(len(texts)) if marks is None else marks
     return Answers(
@@ -73,6 +74,7 @@ def answers(texts, language=None, marks=None):
         qualities=[(m % 4) / 3 for m in marks],
         windows=1 + marks % 2,
         unknown=(marks % 5) / 10,
+        lexicon=lexicon,
     )
 
 
@@ -122,6 +124,30 @@ def test_the_order_of_samples_changes_nothing(texts, programs, seed):
             assert (first is None) == (second is None), metric.name
             if first is not None:
                 assert first == pytest.approx(second, abs=1e-9), metric.name
+
+
+@given(texts=st.lists(TEXTS, min_size=2, max_size=3), programs=st.lists(PROGRAMS, min_size=2, max_size=3))
+@settings(max_examples=30, deadline=None)
+def test_sets_that_are_measured_together_have_the_values_they_have_alone(texts, programs):
+    for sets, language in ((texts, None), (programs, "python")):
+        lexicon = Lexicon()
+        wholes = [answers(items, language, lexicon=lexicon) for items in sets]
+        parts = [whole.part(range(1, len(whole))) for whole in wholes]
+        for whole, part in zip(wholes, parts, strict=True):
+            part.among = whole, np.arange(1, len(whole))
+        union, begin = join(wholes), 0
+        for whole in wholes:
+            whole.among = union, np.arange(begin, begin := begin + len(whole))
+        plant([*wholes, *parts])
+        shelve([*wholes, *parts])
+        shelve([union])
+        for items, whole, part in zip(sets, wholes, parts, strict=True):
+            marks = np.arange(len(items))
+            alone, rest = answers(items, language), answers(items[1:], language, marks[1:])
+            for metric in METRICS:
+                assert value(metric, whole) == value(metric, alone), metric.name
+                if len(rest) >= metric.min_n and metric.facet != "guard" and not metric.of_all_outputs:
+                    assert value(metric, part) == value(metric, rest), metric.name
 
 
 @given(texts=TEXTS, others=TEXTS, seed=st.integers(0, 99))
@@ -300,6 +326,12 @@ def test_a_megabyte_on_one_line_is_measured():
     text = "word " * 200_000
     found = Answers([text, text[: len(text) // 2]])
     assert 0 <= value(metrics()["lexical.similarity"], found) <= 1
+
+
+@given(text=st.text(st.one_of(st.characters(max_codepoint=0x2FF), st.sampled_from("’—“é½²ªº ß\u2028\x1c_ .,"))))
+@settings(max_examples=300, deadline=None)
+def test_words_are_the_same_by_their_signs_and_by_their_pattern(text):
+    assert WORD.findall(text) == WORD._for(text).findall(text)
 
 
 @given(texts=TEXTS)
