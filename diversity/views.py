@@ -19,6 +19,7 @@ from diversity.trees import Forest, Level, Tree, Wood, encode, read
 from diversity.words import FUNCTION_WORDS, WORD, Codes, Integers, Lexicon, normal, tokens_13a
 
 NO_BEHAVIOUR = "no behaviour was recorded"
+FEW = 256  # answers up to which sets share what a call of numpy costs
 Seen = TypeVar("Seen")
 Encode = Callable[[Sequence[str]], NDArray[np.float64]]
 _Cut = tuple[bytes, str, "int | None"]  # source and language of a tree, and the byte it is read up to
@@ -111,10 +112,14 @@ class Grove:
 
 
 def shelve(sets: Sequence[Answers]) -> None:
-    """Put sets of answers that share a lexicon on one shelf: their views of words are made together."""
-    if sets:
-        shelf = Shelf([each.tokens for each in sets], sets[0].lexicon, sets)
-        for place, each in enumerate(sets):
+    """Put sets of answers that share a lexicon on one shelf: their views of words are made together.
+
+    A large set has one to itself: the pairs of several large ones would be held at once.
+    """
+    few = [each for each in sets if len(each) <= FEW]
+    for together in filter(None, (few, *([each] for each in sets if len(each) > FEW))):
+        shelf = Shelf([each.tokens for each in together], together[0].lexicon, together)
+        for place, each in enumerate(together):
             each.shelf = shelf, place
 
 
