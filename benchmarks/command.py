@@ -1,6 +1,6 @@
 """What the command takes as a whole process: to start, and to compare two checkpoints of 100 prompts x 16 outputs.
 
-    python benchmarks/command.py            # half a minute; writes its table into docs/benchmarks.md
+    python benchmarks/command.py            # two minutes; writes its table into docs/benchmarks.md
 
 Texts are those of benchmarks/scale.py, prose and Python of 150 words each. Nothing is cached, and no embedding model is
 used.

@@ -55,8 +55,14 @@ def rarefied(counts: Integers, draws: int, kinds: Integers | int = 1) -> float:
     >>> round(rarefied(np.array([1, 2, 3, 4]), 4, np.array([3, 1, 1, 1])), 10)
     3.1797979798
     """
-    totals = np.full(len(counts), (kinds * counts).sum())
-    return float((kinds * chances_drawn(counts, totals, draws)).sum())
+    return float(all_rarefied(np.zeros(len(counts), dtype=np.int64), counts, kinds, draws=draws, sets=1)[0])
+
+
+def all_rarefied(of: Integers, counts: Integers, kinds: Integers | int, *, draws: int, sets: int) -> Array:
+    """As `rarefied`, of several sets at once: `of` is the set of each count. Shape (sets,)."""
+    totals = np.bincount(of, weights=kinds * counts, minlength=sets).astype(np.int64)
+    expected = kinds * chances_drawn(counts, totals[of], draws)
+    return np.bincount(of, weights=expected, minlength=sets).astype(np.float64, copy=False)
 
 
 def entropy(counts: Integers, kinds: Integers | int = 1) -> float:
@@ -67,9 +73,16 @@ def entropy(counts: Integers, kinds: Integers | int = 1) -> float:
     >>> round(entropy(np.array([4, 3, 2, 1, 1, 1])), 10)
     1.6326309272
     """
-    total = (kinds * counts).sum()
+    return float(entropies(np.zeros(len(counts), dtype=np.int64), counts, kinds, sets=1)[0])
+
+
+def entropies(of: Integers, counts: Integers, kinds: Integers | int, *, sets: int) -> Array:
+    """As `entropy`, of several sets at once: `of` is the set of each count; an empty set has 0. Shape (sets,)."""
+    totals = np.maximum(np.bincount(of, weights=kinds * counts, minlength=sets), 1)
+    own = np.bincount(of, weights=kinds * counts * np.log(counts), minlength=sets)
     # Rounding must not leave the range.
-    return float(np.clip(np.log(total) - (kinds * counts * np.log(counts)).sum() / total, 0, np.log(total)))
+    found: Array = np.clip(np.log(totals) - own / totals, 0, np.log(totals))
+    return found
 
 
 def entropy_grassberger(counts: Integers, kinds: Integers | int = 1) -> float:

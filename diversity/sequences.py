@@ -23,15 +23,14 @@ KEPT = 1024  # answers up to which the overlaps of all pairs are kept
 class Grams(NamedTuple):
     """The n-grams of one order in a set of answers.
 
-    Most occur once, and of those nothing but their number is kept. `total` counts all occurrences, `repeated` the
-    different n-grams that occur twice or more often. Of the latter, `ids` and `starts` have one entry for each
-    occurrence, by n-gram, then in reading order: which n-gram it is (0 to repeated - 1), and at which token of the
-    answers laid end to end it begins. No n-gram crosses from one answer into the next.
+    Most occur once, and of those nothing is kept. `repeated` counts the different n-grams that occur twice or more
+    often. Of these, `ids` and `starts` have one entry for each occurrence, by n-gram, then in reading order: which
+    n-gram it is (0 to repeated - 1), and at which token of the answers laid end to end it begins. No n-gram crosses
+    from one answer into the next.
     """
 
     ids: Integers
     starts: Integers
-    total: int
     repeated: int
 
 
@@ -198,9 +197,9 @@ class Batch:
         rows[self.set_of, np.arange(len(values)) - self.begins[self.set_of]] = values
         return rows
 
-    def sizes(self, order: int, answers: slice = slice(None)) -> Integers:
+    def sizes(self, order: int) -> Integers:
         """How many n-grams each answer has, equal ones counted as often as they occur."""
-        return np.maximum(self.lengths[answers] - order + 1, 0)
+        return np.maximum(self.lengths - order + 1, 0)
 
     def totals(self, order: int) -> Integers:
         """How many n-grams each set has, equal ones counted as often as they occur."""
@@ -234,7 +233,7 @@ class Batch:
             again = np.flatnonzero(~(new[:-1] & new[1:]))
             ids = np.cumsum(new[again]) - 1
             repeated = int(ids[-1]) + 1 if len(ids) else 0
-            self._grams[order] = Grams(ids, starts[again], int(self.sizes(order).sum()), repeated)
+            self._grams[order] = Grams(ids, starts[again], repeated)
             self._of_grams[order] = np.searchsorted(again, begins)
             self._first[order] = np.append(ids, repeated)[self._of_grams[order]]
         return self._grams[order]
@@ -243,8 +242,7 @@ class Batch:
         """N-grams of one set."""
         whole = self.grams(order)
         (a, b), (i, j) = (of[order][place : place + 2].tolist() for of in (self._of_grams, self._first))
-        total = int(self.sizes(order, self.answers[place]).sum())
-        return Grams(whole.ids[a:b] - i, whole.starts[a:b] - self.tokens[place].start, total, j - i)
+        return Grams(whole.ids[a:b] - i, whole.starts[a:b] - self.tokens[place].start, j - i)
 
     def _extended(self, order: int) -> tuple[Integers, Integers, Integers]:
         """Starts and keys of n-grams, by key, and where each set begins among them.
@@ -437,12 +435,6 @@ class Sequences:
         own: Integers = ids[self._tokens] - first[self._place]
         return own
 
-    @cached_property
-    def vocabulary(self) -> list[str]:
-        """The token that each number of `ids` stands for."""
-        _, codes, first = self._batch.numbered
-        return self._spelled(codes[first[self._place] : first[self._place + 1]].tolist())
-
     def of_tokens(self, tell: Callable[[str], Sequence[int]]) -> Integers:
         """Return what a function says of each token's word, all answers laid end to end; one row a token."""
         return self._batch.of_tokens(tell)[self._tokens]
@@ -459,12 +451,6 @@ class Sequences:
         """The tokens of each answer."""
         tokens, ends = self._spelled(self.codes.tolist()), np.cumsum(self.lengths).tolist()
         return [tokens[end - length : end] for end, length in zip(ends, self.lengths.tolist(), strict=True)]
-
-    @cached_property
-    def owners(self) -> Integers:
-        """The answer that each token belongs to, all answers laid end to end."""
-        owners: Integers = self._batch.owners[self._tokens] - self._answers.start
-        return owners
 
     def grams(self, order: int) -> Grams:
         """N-grams as integers; see `Grams`."""

@@ -139,9 +139,8 @@ class Samples(Table):
         """
         frame = _checked(frame, SAMPLES_REQUIRED, SAMPLES_REQUIRED | SAMPLES_OPTIONAL, where, "Samples")
         in_order = frame.sort(KEY)
-        if in_order.select(pl.all_horizontal(pl.col(c) == pl.col(c).shift() for c in KEY).any()).item():
-            row = int(frame.select(KEY).is_duplicated().arg_max() or 0)
-            key = ", ".join(f"{c}={str(frame[c][row])[:40]!r}" for c in KEY)
+        if _is_doubled(in_order, KEY):
+            row, key = _first_doubled(frame, KEY)
             raise InputError(
                 f"{where}, {_place(frame, row)}: the key ({key}) occurs {_times(frame, row)} times: "
                 "give each output of a prompt its own sample_index"
@@ -174,9 +173,8 @@ class Scores(Table):
         """
         frame = _checked(frame, SCORES, SCORES, where, "Scores", filled=[*SCORES_KEY, "facet"])
         in_order = frame.sort(SCORES_KEY)
-        if in_order.select(pl.all_horizontal(pl.col(c) == pl.col(c).shift() for c in SCORES_KEY).any()).item():
-            row = int(frame.select(SCORES_KEY).is_duplicated().arg_max() or 0)
-            key = ", ".join(f"{c}={str(frame[c][row])[:40]!r}" for c in SCORES_KEY)
+        if _is_doubled(in_order, SCORES_KEY):
+            row, key = _first_doubled(frame, SCORES_KEY)
             raise InputError(f"{where}, row {row}: ({key}) is scored twice: drop one of the rows")
         finite = pl.col("value").is_finite()
         told = in_order.with_columns(
@@ -211,6 +209,18 @@ def _checked(
             row = int(frame[name].is_null().arg_max() or 0)
             raise InputError(f"{where}, {_place(frame, row)}: '{name}' is null: fill it, or drop the row")
     return frame
+
+
+def _is_doubled(in_order: pl.DataFrame, key: Sequence[str]) -> bool:
+    """Whether two rows of a frame that is sorted by a key have the same one."""
+    same = pl.all_horizontal(pl.col(c) == pl.col(c).shift() for c in key)
+    return bool(in_order.select(same.any()).item())
+
+
+def _first_doubled(frame: pl.DataFrame, key: Sequence[str]) -> tuple[int, str]:
+    """The first row whose key another has too, and its key in words."""
+    row = int(frame.select(key).is_duplicated().arg_max() or 0)
+    return row, ", ".join(f"{c}={str(frame[c][row])[:40]!r}" for c in key)
 
 
 def _place(frame: pl.DataFrame, row: int) -> str:

@@ -42,6 +42,7 @@ class Shelf:
     def __init__(self, sets: Sequence[Sequence[Codes]], lexicon: Lexicon, answers: Sequence[Answers] = ()) -> None:
         self.words = Batch.of_words(sets, lexicon)
         self.answers = answers
+        self._of_trees: dict[Level, Batch] = {}
 
     @cached_property
     def shapes(self) -> Batch:
@@ -68,21 +69,14 @@ class Shelf:
         """The punctuation marks, all else left out."""
         return self.words.mapped(_punctuation_mark)
 
-    @cached_property
-    def code_tokens(self) -> Batch:
-        """Tokens of the different trees of each set, every name, number and string alike."""
-        return self._of_trees("type")
-
-    @cached_property
-    def renamed_tokens(self) -> Batch:
-        """Tokens of the different trees of each set, names that the program gives numbered by first occurrence."""
-        return self._of_trees("alpha")
-
-    def _of_trees(self, level: Level) -> Batch:
-        none = np.empty(0, dtype=np.int64)
-        found = [each.forest.tokens(level) if each.has_forest else (none, none) for each in self.answers]
-        numbers, lengths = (np.concatenate(laid_out) for laid_out in zip(*found, strict=True))
-        return Batch(numbers, lengths, [len(of_tree) for _, of_tree in found], str)
+    def of_trees(self, level: Level) -> Batch:
+        """Tokens of the different trees of each set; see `Stand.tokens`."""
+        if level not in self._of_trees:
+            none = np.empty(0, dtype=np.int64)
+            found = [each.forest.tokens(level) if each.has_forest else (none, none) for each in self.answers]
+            numbers, lengths = (np.concatenate(laid_out) for laid_out in zip(*found, strict=True))
+            self._of_trees[level] = Batch(numbers, lengths, [len(of_tree) for _, of_tree in found], str)
+        return self._of_trees[level]
 
 
 class Grove:
@@ -379,23 +373,22 @@ class Answers:
         grove = self._grove
         return Forest(trees, which=which, limits=ends) if grove is None else grove.forest(which, trees, ends)
 
-    def _of_trees(self, view: str) -> Sequences:
+    def _of_trees(self, level: Level) -> Sequences:
         forest = self.forest
         if self.shelf is None or not self.shelf[0].answers:
-            return Sequences.of_numbers(*forest.tokens("type" if view == "code_tokens" else "alpha"))
+            return Sequences.of_numbers(*forest.tokens(level))
         shelf, place = self.shelf
-        of_trees: Sequences = getattr(shelf, view)[place]
-        return of_trees
+        return shelf.of_trees(level)[place]
 
     @cached_property
     def code_tokens(self) -> Sequences:
         """Tokens of each tree of the forest, every name, number and string alike."""
-        return self._of_trees("code_tokens")
+        return self._of_trees("type")
 
     @cached_property
     def renamed_tokens(self) -> Sequences:
         """Tokens of each tree of the forest, names that the program gives numbered by first occurrence."""
-        return self._of_trees("renamed_tokens")
+        return self._of_trees("alpha")
 
     @cached_property
     def skeletons(self) -> list[Skeleton]:

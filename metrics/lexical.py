@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from diversity.counts import chances_drawn, entropy_chao_wang_jost, entropy_grassberger, hill
+from diversity.counts import all_rarefied, entropies, entropy_chao_wang_jost, entropy_grassberger, hill
 from diversity.errors import Undefined
 from diversity.registry import Function, metric, variant
 from diversity.sequences import Batch, classes
@@ -68,10 +68,7 @@ def rarefied_distinct(answers: Answers, *, order: int, draws: int = DRAWS) -> fl
 
 
 def _rarefied(words: Batch, order: int, draws: int) -> Array:
-    """Different n-grams expected among so many drawn; as `counts.rarefied`, for all sets at once."""
-    sets, counts, kinds = words.told(Batch.frequencies, order)
-    chances = chances_drawn(counts, words.totals(order)[sets], draws)
-    return np.bincount(sets, weights=kinds * chances, minlength=len(words)).astype(np.float64, copy=False)
+    return all_rarefied(*words.told(Batch.frequencies, order), draws=draws, sets=len(words))
 
 
 def expectation_adjusted_distinct(answers: Answers, *, order: int, vocabulary: int = VOCABULARY) -> float:
@@ -120,13 +117,7 @@ def ngram_entropy(answers: Answers, *, order: int, estimator: str = "plug-in") -
 
 
 def _entropy(words: Batch, order: int) -> Array:
-    """Plug-in entropy of the n-grams; as `counts.entropy`, for all sets at once."""
-    sets, counts, kinds = words.told(Batch.frequencies, order)
-    totals = np.maximum(words.totals(order), 1)
-    own = np.bincount(sets, weights=kinds * counts * np.log(counts), minlength=len(words))
-    # Rounding must not leave the range.
-    entropies: Array = np.clip(np.log(totals) - own / totals, 0, np.log(totals))
-    return entropies
+    return entropies(*words.told(Batch.frequencies, order), sets=len(words))
 
 
 def ngram_hill(answers: Answers, *, order: int, q: float) -> float:
